@@ -1,0 +1,58 @@
+"""A job is a row; a picture is a file plus a row."""
+
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from modules.schema.request import GenerationRequest
+
+
+class JobState(StrEnum):
+    """The life of a job. A job that was running when its process died is queued again, once."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more will happen to it."""
+        return self in {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
+
+
+class Picture(BaseModel):
+    """A picture that was saved: where it is and what it was made from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    job_id: int
+    index: int = Field(description="0-based place in its job")
+    path: Path = Field(description="relative to the outputs folder")
+    width: int
+    height: int
+    seed: int
+    infotext: str
+    created: float = Field(description="seconds since the epoch")
+
+
+class Job(BaseModel):
+    """One row of the queue, as everybody sees it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    uid: str = Field(description="random, 8 hexadecimal digits; part of the file names of its pictures")
+    state: JobState
+    request: GenerationRequest = Field(description="with the seed drawn at submission, so a re-run is the same")
+    client: str = Field(description="who submitted it: a visitor's id, 'cli', …")
+    attempts: int
+    created: float
+    started: float | None = None
+    finished: float | None = None
+    error: dict[str, JsonValue] | None = Field(default=None, description="UserError.to_dict()")
+    warnings: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
