@@ -1,0 +1,1 @@
+"""HTTP: FastAPI, and only here. `server.create_app` puts it together, `guard` stands in front of all of it."""

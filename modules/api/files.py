@@ -1,0 +1,106 @@
+"""Pictures by their number in the database, never by a path: `/files/picture/3`, `/files/thumb/3`, `/files/preview/7`."""
+
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import FileResponse, Response
+from PIL import Image
+
+from modules.errors import UserError
+from modules.schema import Picture
+
+if TYPE_CHECKING:
+    from modules.services.front import Studio
+
+_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+}
+_THUMB = 256
+_SHUT_IN = {
+    # Whatever a file contains, it may not act: no scripts, no forms, nothing loaded.
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self'",
+    "X-Content-Type-Options": "nosniff",
+}
+_FOREVER = "private, max-age=31536000, immutable"
+
+
+def file_routes(studio: "Studio") -> APIRouter:
+    """The routes that serve pictures."""
+    router = APIRouter(prefix="/files", include_in_schema=False)
+
+    @router.get("/picture/{number}")
+    def picture(number: int, download: bool = False) -> Response:
+        path, found = _picture(studio, number)
+        headers = {**_SHUT_IN, "Cache-Control": _FOREVER}
+        return FileResponse(
+            path,
+            media_type=_TYPES[path.suffix.lower()],
+            headers=headers,
+            filename=_good_name(found, studio, path),
+            content_disposition_type="attachment" if download else "inline",
+        )
+
+    @router.get("/thumb/{number}")
+    def thumb(number: int) -> Response:
+        path, _ = _picture(studio, number)
+        return Response(
+            _thumbnail(path),
+            media_type="image/webp",
+            headers={**_SHUT_IN, "Cache-Control": _FOREVER},
+        )
+
+    @router.get("/preview/{job_id}")
+    def preview(job_id: int) -> Response:
+        try:
+            path = studio.preview_file(job_id)
+            data = path.read_bytes() if path is not None else b""
+        except (UserError, OSError) as error:
+            # It was there a moment ago: the job has gone on, or is over.
+            raise HTTPException(404, "no preview") from error
+        suffix = path.suffix.lower() if path is not None else ""
+        if suffix not in _TYPES:
+            raise HTTPException(404, "no preview")
+        return Response(
+            data, media_type=_TYPES[suffix], headers={**_SHUT_IN, "Cache-Control": "no-store"}
+        )
+
+    return router
+
+
+def _picture(studio: "Studio", number: int) -> tuple[Path, Picture]:
+    if not 0 < number < 2**53:
+        raise HTTPException(404, "no such picture")
+    try:
+        found = studio.picture(number)
+        path = studio.picture_file(number)
+        path = path.resolve(strict=True)
+    except (UserError, OSError) as error:
+        raise HTTPException(404, "no such picture") from error
+    if path.suffix.lower() not in _TYPES or not path.is_file():
+        raise HTTPException(404, "no such picture")
+    return path, found
+
+
+def _thumbnail(path: Path) -> bytes:
+    with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
+        image.thumbnail((_THUMB, _THUMB))
+        data = io.BytesIO()
+        image.convert("RGB").save(data, "WEBP", quality=82)
+    return data.getvalue()
+
+
+def _good_name(picture: Picture, studio: "Studio", path: Path) -> str:
+    """`a-red-apple-1234.png`: what the picture shows and its seed, in letters that every system takes."""
+    try:
+        prompt = studio.job(picture.job_id).request.prompt
+    except UserError:
+        prompt = ""
+    words = re.findall(r"\w+", prompt)[:8]
+    stem = "-".join(words)[:60].strip("-_") or "picture"
+    return f"{stem}-{picture.seed}{path.suffix.lower()}"

@@ -1,0 +1,107 @@
+"""The web application: our routes, the page, and the guard in front of both."""
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.middleware import Middleware
+
+from modules.api.assets import Assets
+from modules.api.face import Page
+from modules.api.files import file_routes
+from modules.api.first_page import FirstPage
+from modules.api.guard import ASGI, Guard
+from modules.api.watch import watch_routes
+from modules.errors import UserError
+from modules.settings import Settings
+
+if TYPE_CHECKING:
+    from modules.services.front import Studio
+
+log = logging.getLogger(__name__)
+
+MAX_UPLOAD = 64 * 2**20
+_MAX_BODY = MAX_UPLOAD + 2**20  # a form's envelope around the largest upload
+
+
+def create_app(studio: "Studio", page: Page, settings: Settings) -> ASGI:
+    """Everything that answers on the port, the guard outermost."""
+    page.prepare(settings.data_dir / "data" / "gradio")
+    app = FastAPI(
+        title="Noisette",
+        version=page.version,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        # Gradio leaves CORS alone where the parent app has its own; without it every foreign page could read here.
+        middleware=[Middleware(CORSMiddleware, allow_origins=[])],
+    )
+
+    @app.get("/healthz", include_in_schema=False)
+    def healthz() -> dict[str, Any]:
+        return {"status": "ok", "version": page.version}
+
+    app.include_router(file_routes(studio))
+    app.include_router(watch_routes(studio, page.visitors))
+    page.build()
+    assets = Assets(page.files())
+    app.include_router(assets.routes())
+    page.mount(app, max_upload=MAX_UPLOAD)
+    first = FirstPage(app, page.head(assets.address), page.visitors)
+    return Guard(first, host=settings.host, port=settings.port, max_body=_MAX_BODY)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port, 0 for a free one; the caller learns it from `getsockname()`.
+
+    Raises:
+        UserError: the port is in use, or the address is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name != "nt":  # there it would let two programs share the port
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((host, port))
+        taken.listen(128)
+    except OSError as error:
+        taken.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES) and port:
+            raise UserError("error.port.used", host=host, port=port) from error
+        raise UserError("error.address", host=host, port=port, why=error.strerror) from error
+    return taken
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with a word when it answers."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._on_ready is not None and not self.should_exit:
+            self._on_ready()
+
+
+def serve(app: ASGI, sock: socket.socket, on_ready: Callable[[], None] | None = None) -> None:
+    """Answer on a socket from `listen` until the process is told to stop; `on_ready` is called once it answers."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,  # nobody in front of us is trusted to say who is calling
+        timeout_graceful_shutdown=3,
+        ws="none",
+        lifespan="on",
+    )
+    _Server(config, on_ready).run(sockets=[sock])

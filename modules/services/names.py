@@ -1,0 +1,26 @@
+"""What samplers and schedules are called, by the tables of the diffusion room (read without torch)."""
+
+from modules.diffusion.samplers import pick
+
+
+class SamplerNames:
+    """Spellings in, names of the tables out; names in, labels for people out."""
+
+    def canonical(self, sampler: str, schedule: str | None, fallback: str) -> tuple[str, str]:
+        """The names of a sampler and a schedule, however they were spelled ("DPM++ 2M Karras" names both).
+
+        Where no schedule is named it is `fallback`, if the sampler can follow that.
+
+        Raises:
+            UnknownNameError: lists those that exist.
+            UserError: the sampler cannot follow the schedule.
+        """
+        row, chosen = pick(sampler, schedule or None)
+        if not schedule and chosen.name == "default" and fallback in row.schedules:
+            return row.name, fallback
+        return row.name, chosen.name
+
+    def labels(self, sampler: str, schedule: str) -> tuple[str, str]:
+        """As the pages and the text in pictures write them."""
+        row, chosen = pick(sampler, schedule or None)
+        return row.label, chosen.label

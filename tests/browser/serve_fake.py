@@ -1,0 +1,37 @@
+"""The real page on a studio that draws circles: `python tests/browser/serve_fake.py FOLDER SECONDS_PER_STEP`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from modules.api.server import create_app, listen, serve  # noqa: E402
+from modules.plugins.manager import Plugins  # noqa: E402
+from modules.settings import Settings  # noqa: E402
+from modules.ui.shell import build_page  # noqa: E402
+from tests.ui.fake_studio import FakeStudio  # noqa: E402
+
+BROKEN = 'name = "broken"\ntitle = "Broken"\nversion = "1.0"\nplugin = "plugin:Nothing"\n'
+
+
+def main(folder: Path, seconds_per_step: float, port: int) -> None:
+    project = Path(__file__).resolve().parents[2]
+    extensions = folder / "extensions"
+    extensions.mkdir(parents=True, exist_ok=True)
+    (extensions / "broken").mkdir(exist_ok=True)
+    (extensions / "broken" / "extension.toml").write_text(BROKEN)
+    freeu = extensions / "freeu"
+    if not freeu.exists():
+        freeu.symlink_to(project / "extensions" / "freeu")
+    plugins = Plugins.load(extensions)
+    studio = FakeStudio(folder, seconds_per_step=seconds_per_step, plugins=plugins)
+    with listen("127.0.0.1", port) as sock:
+        port = sock.getsockname()[1]
+        page = build_page(studio, plugins, "0.1.0")
+        app = create_app(studio, page, Settings(data_dir=folder, port=port))
+        serve(app, sock, lambda: print(f"http://127.0.0.1:{port}/", flush=True))
+    studio.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0)

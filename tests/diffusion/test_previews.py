@@ -1,0 +1,77 @@
+"""Previews: what they show, and what they may cost."""
+
+import numpy as np
+import pytest
+import torch
+
+from modules.diffusion.adapter import Step
+from modules.diffusion.latents import noise
+from modules.diffusion.previews import Previewer, fit_latent_rgb, predict_clean, to_image
+
+
+def step(parts, kind="epsilon", sigma=2.0, rows=1):
+    """A step whose denoiser answered exactly right for known clean latents."""
+    clean, dirt = noise([1], (4, 8, 8)), noise([2], (4, 8, 8))
+    scale = (1 + sigma**2) ** 0.5
+    seen = (clean + sigma * dirt) / scale
+    found = Step(0, 1, torch.tensor(1), sigma, seen, seen.repeat(rows, 1, 1, 1), seen, None, parts)
+    answers = {"epsilon": dirt, "v_prediction": (dirt - sigma * clean) / scale, "sample": clean}
+    found.guided = answers[kind]
+    return found, clean
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_the_clean_latents_are_found_from_any_kind_of_prediction(parts, monkeypatch, kind, rows):
+    monkeypatch.setitem(parts.scheduler_config, "prediction_type", kind)
+    found, clean = step(parts, kind, rows=rows)
+    assert torch.allclose(predict_clean(found), clean, atol=1e-5)
+
+
+def test_the_map_of_colours_is_the_best_straight_one(parts):
+    with torch.inference_mode():
+        found = fit_latent_rgb(parts)
+        latents = noise([5], (4, 3, 3)).repeat_interleave(4, -1).repeat_interleave(4, -2)
+        shown = parts.preview.decode(latents / parts.preview.config.scaling_factor).sample / 2 + 0.5
+        small = torch.nn.functional.adaptive_avg_pool2d(shown.clamp(0, 1), 12)[0]
+        rows = torch.cat([latents, torch.ones_like(latents[:, :1])], 1)[0]
+        guess = torch.einsum("chw,cr->rhw", rows, found)
+    assert found.shape == (5, 3)
+    grey = small.mean((1, 2), keepdim=True)
+    assert (guess - small).square().mean() < (grey - small).square().mean()
+
+
+def test_a_slow_decoder_is_used_rarely_and_a_preview_comes_all_the_same(parts, monkeypatch):
+    now = [0.0]
+    used = []
+    decode = parts.preview.decode
+
+    def slow(latents):
+        now[0] += 1.0
+        used.append(now[0])
+        return decode(latents)
+
+    monkeypatch.setattr(parts.preview, "decode", slow)
+    found, _ = step(parts)
+    with torch.inference_mode():
+        parts.latent_rgb = fit_latent_rgb(parts)
+        used.clear()
+        previewer = Previewer(parts, clock=lambda: now[0])
+        for _ in range(100):
+            now[0] += 1.0
+            assert previewer.picture(found).size == (32, 32)
+    assert 3 <= len(used) <= 7
+
+
+def test_without_a_small_decoder_the_map_does(parts, monkeypatch):
+    monkeypatch.setattr(parts, "preview", None)
+    monkeypatch.setattr(parts, "latent_rgb", None)
+    with torch.inference_mode():
+        picture = Previewer(parts).picture(step(parts)[0])
+    assert picture.size == (32, 32)
+    assert np.asarray(picture).std() > 0
+
+
+def test_numbers_become_levels_and_what_is_beyond_is_cut():
+    pixels = torch.tensor([-1.0, 0.0, 0.5, 1.0, 9.0]).expand(3, 1, 5)
+    assert np.asarray(to_image(pixels))[0, :, 0].tolist() == [0, 0, 128, 255, 255]

@@ -1,0 +1,304 @@
+"""The child process: what crosses the pipes, and what happens when it dies."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from modules.errors import Cancelled, UserError
+from modules.schema import Failed, Finished, GenerationRequest, ImageSaved, Stage, StageChanged
+from modules.services.jobs import JobStore
+from modules.services.worker import (
+    ChildWorker,
+    InProcessWorker,
+    WorkerDied,
+    child_environment,
+    perform,
+)
+from modules.settings import Settings
+from tests.services.fakes import FakeGenerate, service
+
+COMMAND = (sys.executable, str(Path(__file__).with_name("fake_child.py")))
+
+
+@pytest.fixture
+def make_job(tmp_path):
+    store = JobStore(tmp_path / "db")
+    yield lambda **fields: store.submit(GenerationRequest(**{"seed": 3, **fields}))
+    store.close()
+
+
+@pytest.fixture
+def make_child(tmp_path):
+    children = []
+
+    def make(**plan):
+        environ = {**os.environ, "FAKE_CHILD": json.dumps(plan)}
+        worker = ChildWorker(Settings(data_dir=tmp_path), command=COMMAND, environ=environ)
+        children.append(worker)
+        return worker
+
+    yield make
+    for child in children:
+        child.close(5.0)
+
+
+def run(worker, job):
+    events = []
+    worker.run(job, events.append)
+    return events
+
+
+def wait_for(condition, seconds=10.0):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.01)
+
+
+def test_a_job_in_a_child(make_child, make_job, tmp_path):
+    events = run(make_child(), job := make_job(batch_count=2))
+    assert isinstance(events[-1], Finished)
+    assert {event.job_id for event in events} == {job.id}
+    paths = [event.path for event in events if isinstance(event, ImageSaved)]
+    assert len(paths) == 2
+    assert all((tmp_path / "outputs" / path).is_file() for path in paths)
+
+
+def test_the_child_stays_for_the_next_job(make_child, make_job):
+    worker = make_child()
+    run(worker, make_job())
+    pid = worker.pid
+    run(worker, make_job())
+    assert worker.pid == pid is not None
+
+
+def test_what_a_library_prints_does_no_harm(make_child, make_job, tmp_path):
+    worker = make_child(noise=True)
+    assert len([e for e in run(worker, make_job()) if isinstance(e, ImageSaved)]) == 1
+    worker.close(5.0)
+    assert "rubbish" in (tmp_path / "data" / "logs" / "worker.log").read_text()
+
+
+def test_it_warms_up_while_nobody_waits(make_child):
+    worker = make_child()
+    worker.start()
+    wait_for(lambda: worker.warm)
+
+
+def test_cancel_reaches_it_while_it_works(make_child, make_job):
+    worker = make_child(seconds=0.05)
+    job = make_job(steps=100)
+    events = []
+
+    def look(event):
+        events.append(event)
+        if event.type == "step" and event.step == 2:
+            worker.cancel(job.id)
+
+    began = time.monotonic()
+    worker.run(job, look)
+    assert events[-1] == Finished(job_id=job.id, cancelled=True)
+    assert max(e.step for e in events if e.type == "step") <= 5
+    assert time.monotonic() - began < 5
+
+
+def test_a_late_cancel_is_not_for_the_next_attempt(make_child, make_job):
+    worker = make_child()
+    job = make_job()
+    run(worker, job)
+    worker.cancel(job.id)
+    assert run(worker, job)[-1] == Finished(job_id=job.id)
+
+
+@pytest.mark.parametrize("where", ["encoding0", "denoising2", "decoding0"])
+def test_a_child_that_is_killed_is_reported_and_replaced(make_child, make_job, where):
+    worker = make_child(die=where)
+    job = make_job()
+    with pytest.raises(WorkerDied) as death:
+        run(worker, job)
+    assert death.value.returncode == -signal.SIGKILL
+    assert isinstance(run(worker, job)[-1], Finished)
+
+
+def test_a_child_killed_from_outside(make_child, make_job):
+    worker = make_child(seconds=0.1)
+    killer = threading.Timer(0.5, lambda: os.kill(worker.pid, signal.SIGKILL))
+    worker.start()
+    wait_for(lambda: worker.warm)
+    killer.start()
+    with pytest.raises(WorkerDied):
+        run(worker, make_job(steps=100))
+
+
+def test_a_child_that_cannot_be_built_says_why(make_child, make_job):
+    failed = run(make_child(broken=True), make_job())[-1]
+    assert isinstance(failed, Failed)
+    assert "no engine today" in str(UserError.from_dict(failed.error))
+    assert "Traceback" in failed.traceback
+
+
+def test_a_command_that_does_not_exist(tmp_path, make_job):
+    worker = ChildWorker(Settings(data_dir=tmp_path), command=("/nowhere/python",))
+    with pytest.raises(WorkerDied):
+        run(worker, make_job())
+
+
+def test_it_ends_with_its_parent(make_child):
+    worker = make_child()
+    worker.start()
+    wait_for(lambda: worker.warm)
+    process = worker._child._process
+    process.stdin.close()
+    assert process.wait(5) == 1
+
+
+def test_close_ends_it_even_when_it_does_not_listen(make_child, make_job):
+    worker = make_child(seconds=60)
+    job = make_job()
+    events, died = [], []
+
+    def work():
+        try:
+            worker.run(job, events.append)
+        except WorkerDied as death:
+            died.append(death)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait_for(lambda: events)
+    began = time.monotonic()
+    worker.close(0.5)
+    thread.join(5)
+    assert died
+    assert time.monotonic() - began < 3
+    with pytest.raises(WorkerDied):
+        run(worker, job)
+
+
+def test_ctrl_c_is_not_for_the_child(make_child, make_job):
+    worker = make_child(seconds=0.05)
+    worker.start()
+    wait_for(lambda: worker.warm)
+    job = make_job(steps=4)
+
+    def look(event):
+        if event.type == "step" and event.step == 1:
+            os.kill(worker.pid, signal.SIGINT)
+
+    worker.run(job, look)
+    assert worker.pid is not None
+
+
+def test_nothing_is_left_open(make_child, make_job):
+    before = set(os.listdir("/proc/self/fd"))
+    threads = threading.active_count()
+    for _ in range(2):
+        worker = make_child()
+        run(worker, make_job())
+        worker.close(5.0)
+    after = set(os.listdir("/proc/self/fd"))
+    assert len(after - before) <= 1  # the listing itself, and the jobs' database
+    assert threading.active_count() == threads
+
+
+def test_the_environment_of_the_child():
+    given = {
+        "PATH": "/bin",
+        "HF_TOKEN": "secret",
+        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
+        "HF_HUB_OFFLINE": "0",
+    }
+    found = child_environment(given)
+    assert found["PATH"] == "/bin"
+    assert found["HF_HUB_OFFLINE"] == found["DIFFUSERS_DISABLE_REMOTE_CODE"] == "1"
+    assert found["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
+    assert not found.keys() & {"HF_TOKEN", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"}
+
+
+# ------------------------------------------------------------------------------------------- perform
+
+
+class Says:
+    """A generation that does what it is told."""
+
+    def __init__(self, action):
+        self.action = action
+
+    def run(self, job, report):
+        self.action(report)
+
+    def warm_up(self):
+        return ""
+
+
+def end_of(action, job, stop=None):
+    events = []
+    perform(Says(action), job, events.append, stop or threading.Event())
+    return events
+
+
+def fail(error):
+    def action(report):
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (UserError("Plain words."), "Plain words."),
+        (ValueError("oops"), "ValueError: oops"),
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("CUDA out of memory. Tried to"), "not enough memory"),
+    ],
+)
+def test_every_error_becomes_words(make_job, error, words):
+    failed = end_of(fail(error), make_job())[-1]
+    assert words in str(UserError.from_dict(failed.error))
+    assert bool(failed.traceback) == (not isinstance(error, UserError))
+
+
+def test_cancelled_is_no_failure(make_job):
+    assert end_of(fail(Cancelled()), make_job())[-1].cancelled
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_a_cancel_stops_before_a_stage_but_never_drops_finished_pictures(make_job, stage):
+    stop = threading.Event()
+    stop.set()
+    events = end_of(lambda report: report(StageChanged(stage=stage)), make_job(), stop)
+    finishing = stage in (Stage.FINISHING, Stage.SAVING)
+    assert events[-1].cancelled is not finishing
+
+
+def test_in_process_cancel_and_close(tmp_path, make_job):
+    worker = InProcessWorker(lambda: service(tmp_path, FakeGenerate(0.01)))
+    job = make_job(steps=100)
+    events = []
+
+    def look(event):
+        events.append(event)
+        worker.cancel(job.id)
+
+    worker.run(job, look)
+    assert events[-1].cancelled
+    worker.cancel(job.id)  # nothing runs: nothing happens, and the next job is not hit
+    assert run(worker, make_job())[-1] == Finished(job_id=job.id + 1)
+    worker.close()
+    with pytest.raises(WorkerDied):
+        run(worker, make_job())
+
+
+def test_in_process_build_errors_fail_the_job(make_job):
+    def build():
+        raise UserError("No torch here.")
+
+    (failed,) = run(InProcessWorker(build), make_job())
+    assert str(UserError.from_dict(failed.error)) == "No torch here."
