@@ -60,14 +60,15 @@ def file_routes(studio: "Studio") -> APIRouter:
         try:
             path = studio.preview_file(job_id)
             data = path.read_bytes() if path is not None else b""
-        except (UserError, OSError) as error:
-            # It was there a moment ago: the job has gone on, or is over.
-            raise HTTPException(404, "no preview") from error
-        suffix = path.suffix.lower() if path is not None else ""
-        if suffix not in _TYPES:
-            raise HTTPException(404, "no preview")
+        except (UserError, OSError):
+            path, data = None, b""
+        if path is None or path.suffix.lower() not in _TYPES:
+            # It was there a moment ago: the job has gone on, or is over. No error that a page would have to show.
+            return Response(status_code=204, headers={"Cache-Control": "no-store"})
         return Response(
-            data, media_type=_TYPES[suffix], headers={**_SHUT_IN, "Cache-Control": "no-store"}
+            data,
+            media_type=_TYPES[path.suffix.lower()],
+            headers={**_SHUT_IN, "Cache-Control": "no-store"},
         )
 
     return router

@@ -37,6 +37,9 @@ class FirstPage:
             if message["type"] == "http.response.start":
                 start.update(message)
                 return
+            if message["type"] != "http.response.body":
+                await send(message)
+                return
             body.append(message.get("body", b""))
             if message.get("more_body"):
                 return

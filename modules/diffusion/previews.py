@@ -74,8 +74,9 @@ def fit_latent_rgb(parts: Parts) -> torch.Tensor:
     """
     decoder = parts.preview or parts.vae
     channels = decoder.config.latent_channels
-    patches = torch.randn((8, channels, 3, 3), generator=torch.Generator().manual_seed(0))
-    latents = patches.repeat_interleave(3, -1).repeat_interleave(3, -2)
+    # Few and small, since a large decoder takes its time: this is the wait for the first preview of a model.
+    patches = torch.randn((4, channels, 3, 3), generator=torch.Generator().manual_seed(0))
+    latents = patches.repeat_interleave(2, -1).repeat_interleave(2, -2)
     given = latents.to(parts.device, decoder.dtype) / decoder.config.scaling_factor
     shown = decoder.decode(given).sample.float().clamp(-1, 1) / 2 + 0.5
     small = torch.nn.functional.adaptive_avg_pool2d(shown, latents.shape[-2:]).cpu()

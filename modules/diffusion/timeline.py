@@ -43,8 +43,8 @@ def timeline(scheduler: Any, sampler: Sampler, steps: int, device: torch.device)
     if hasattr(scheduler, "set_begin_index"):
         # Else a class looks its first timestep up by value, and where rounding made two alike it takes the second.
         scheduler.set_begin_index(0)
-    alphas = scheduler.alphas_cumprod.double().cpu().numpy()
-    at = np.interp(scheduler.timesteps.double().cpu().numpy(), np.arange(len(alphas)), alphas)
+    alphas = scheduler.alphas_cumprod.cpu().double().numpy()
+    at = np.interp(scheduler.timesteps.cpu().double().numpy(), np.arange(len(alphas)), alphas)
     sigmas = np.sqrt((1 - at) / np.maximum(at, 1e-10))
     draws = "generator" in inspect.signature(scheduler.step).parameters
     return Timeline(scheduler, steps, tuple(float(sigma) for sigma in sigmas), draws)

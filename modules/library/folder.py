@@ -29,7 +29,7 @@ MAX_JSON = 50_000_000
 
 # Keys by which a configuration asks for code from elsewhere.
 _CODE_KEYS = ("auto_map", "trust_remote_code", "custom_pipeline")
-_CODE_PREFIXES = ("_attn_implementation",)
+_ATTENTION_KEYS = ("attn_implementation", "_attn_implementation")
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,10 @@ def _class_of(index: dict[str, Any], part: str) -> tuple[Any, Any]:
 def _refuse_code(path: Path) -> None:
     """Only data is loaded, so code is never run; but a folder that brings some is not what it says it is."""
     seen = 0
-    for root, _, files in os.walk(path):
+    for root, folders, files in os.walk(path):
+        folders[:] = [
+            name for name in folders if not name.startswith(".")
+        ]  # .git, .cache: never read
         for name in sorted(files):
             seen += 1
             if seen > MAX_FILES:
@@ -208,12 +211,22 @@ def _refuse_code(path: Path) -> None:
                     raise ModelFileError("error.model.code", file=file, found=key)
 
 
-def _code_key(data: Any, depth: int = 0) -> str | None:
-    if isinstance(data, dict) and depth < 20:
-        for key, value in data.items():
-            if key in _CODE_KEYS or (key.startswith(_CODE_PREFIXES) and value is not None):
-                return str(key)
-            found = _code_key(value, depth + 1)
-            if found:
-                return found
+def _code_key(data: Any) -> str | None:
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                if key in _CODE_KEYS or (key.startswith(_ATTENTION_KEYS) and _names_a_place(inner)):
+                    return str(key)
+                waiting.append(inner)
     return None
+
+
+def _names_a_place(attention: Any) -> bool:
+    """Attention is chosen by a plain word ("sdpa"), by a yes or no, or by a place on the hub to fetch code from."""
+    if isinstance(attention, dict):
+        return any(_names_a_place(value) for value in attention.values())
+    return isinstance(attention, str) and not attention.isidentifier()

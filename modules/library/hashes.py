@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,9 @@ class Hashes:
             part.write_text(json.dumps(known, indent=1), encoding="utf-8")
             os.replace(part, self._file)
         except OSError:
-            part.unlink(
-                missing_ok=True
-            )  # a full or read-only disk costs the next look-up, not the picture
+            # A full or read-only disk costs the next look-up, not the picture.
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 def _hash(files: tuple[Path, ...]) -> str:

@@ -1,6 +1,7 @@
 """From a model's folder to its parts, ready to run. Data only: no code of the model's is ever run, nothing is fetched."""
 
 import gc
+import importlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,13 @@ from modules.library.folder import ModelFolder, check_folder
 from modules.schema import ModelCard
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_LIBRARIES = (
+    "diffusers.models.unets.unet_2d_condition",
+    "diffusers.models.autoencoders.autoencoder_kl",
+    "diffusers.models.autoencoders.autoencoder_tiny",
+    "transformers.models.clip.modeling_clip",
+    "transformers.models.clip.tokenization_clip",
+)
 LARGE = 500_000_000
 """Parameters of the denoiser from which half precision is worth it on a CPU."""
 
@@ -65,6 +73,16 @@ def load(card: ModelCard, device: str = "auto", precision: str = "auto") -> Part
         dtype=dtype,
         card_name=card.name,
     )
+
+
+def prepare() -> None:
+    """Import what `load` and the first generation need: some seconds, better spent before somebody waits.
+
+    A worker calls it when it starts; without it the first `load` takes that time.
+    """
+    with _quiet():
+        for name in _LIBRARIES:
+            importlib.import_module(name)
 
 
 def release() -> None:

@@ -30,7 +30,7 @@ class InstanceLock:
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "data"
-        self._lock = FileLock(self._folder / LOCK_FILE)
+        self._lock = FileLock(self._folder / LOCK_FILE, thread_local=False)
 
     def acquire(self, url: str = "") -> Self:
         """Take the folder.

@@ -10,13 +10,30 @@ from typing import Any
 import gradio as gr
 
 from modules.errors import UserError
-from modules.texts import LANGUAGES
+from modules.texts import LANGUAGES, translate
 
 _ON_LOAD = """
 const told = () => window.noisette.answer(props.value);
 watch('value', told);
 window.noisette.attach((data) => trigger('select', data));
 """
+
+
+_NAMES = {
+    "prompt": "ui.prompt",
+    "negative_prompt": "ui.negative",
+    "model": "ui.model",
+    "width": "ui.width",
+    "height": "ui.height",
+    "steps": "ui.steps",
+    "cfg_scale": "ui.cfg",
+    "seed": "ui.seed",
+    "sampler": "ui.sampler",
+    "schedule": "ui.schedule",
+    "batch_size": "ui.batch_size",
+    "batch_count": "ui.batch_count",
+    "clip_skip": "ui.clip_skip",
+}
 
 
 def make_bridge() -> gr.HTML:
@@ -44,4 +61,12 @@ def answer(kind: str, **data: Any) -> dict[str, Any]:
 
 def refusal(error: UserError) -> dict[str, Any]:
     """An error that the user may read, in every language: the page shows it in the visitor's."""
-    return answer("error", text={language: error.message(language) for language in LANGUAGES})
+    return answer("error", text={language: _said(error, language) for language in LANGUAGES})
+
+
+def _said(error: UserError, language: str) -> str:
+    """The message, with the control's own name where it names a field of the request."""
+    key = _NAMES.get(str(error.values.get("field")))
+    if key is None:
+        return error.message(language)
+    return translate(error.key, language, **{**error.values, "field": translate(key, language)})

@@ -13,6 +13,7 @@ def mount(blocks: gr.Blocks, translations: gr.I18n, app: Any, *, max_upload: int
         app,
         blocks,
         path="/",
+        app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
         footer_links=[],
         run_history=False,
         allowed_paths=[],

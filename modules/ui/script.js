@@ -441,7 +441,20 @@ window.noisette = (() => {
     const card = models.cards[model];
     part("nz-model-info", [model, Boolean(card), models.problems.length].join(), () => {
       const rows = models.problems.map((one) => el("p", { class: "nz-bad-text", text: t("model.problem", { path: one.path, reason: pick(one.reason) }) }));
-      if (card) rows.unshift(el("p", { class: "nz-muted", text: [pick(card.description), card.licence && t("model.licence", { licence: card.licence })].filter(Boolean).join(" ") }));
+      if (card) {
+        const about = [pick(card.description), card.licence && t("model.licence", { licence: card.licence })].filter(Boolean).join(" ");
+        const text = el("p", { class: "nz-muted", text: about });
+        rows.unshift(text);
+        if (about.length > 110) {
+          text.classList.add("nz-clamp");
+          const more = button(t("more"), () => {
+            const open = text.classList.toggle("nz-clamp") === false;
+            more.textContent = open ? t("less") : t("more");
+            more.setAttribute("aria-expanded", String(open));
+          }, { class: "nz-button nz-link", "aria-expanded": "false", "data-focus": "more" });
+          rows.splice(1, 0, more);
+        }
+      }
       return rows;
     });
   }

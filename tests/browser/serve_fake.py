@@ -5,11 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from modules.api.server import create_app, listen, serve  # noqa: E402
-from modules.plugins.manager import Plugins  # noqa: E402
-from modules.settings import Settings  # noqa: E402
-from modules.ui.shell import build_page  # noqa: E402
-from tests.ui.fake_studio import FakeStudio  # noqa: E402
+from modules.api.server import create_app, listen, serve
+from modules.plugins.manager import Plugins
+from modules.settings import Settings
+from modules.ui.shell import build_page
+from tests.ui.fake_studio import FakeStudio
 
 BROKEN = 'name = "broken"\ntitle = "Broken"\nversion = "1.0"\nplugin = "plugin:Nothing"\n'
 

@@ -25,7 +25,9 @@ def test_words_become_a_picture_that_can_be_taken_along(visit: Callable[..., Vis
     seen.shot("done")
     expect(page.locator("#nz-counter")).to_contain_text("Queue empty")
     expect(page.locator(".nz-thumb")).to_have_count(1)
-    expect(page.get_by_alt_text("Picture made from: a red apple on a blue background")).to_be_visible()
+    expect(
+        page.get_by_alt_text("Picture made from: a red apple on a blue background")
+    ).to_be_visible()
 
     with page.expect_download() as waiting:
         page.get_by_role("link", name="Download").click()
@@ -135,7 +137,9 @@ def test_several_pictures_and_their_settings(visit: Callable[..., Visit]):
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
     page.locator("#nz-tabs [role=tab]").nth(1).click()
-    expect(page.locator("#nz-jobs strong")).to_have_text("a blue fish <img src=x onerror=window.hit=1>")
+    expect(page.locator("#nz-jobs strong")).to_have_text(
+        "a blue fish <img src=x onerror=window.hit=1>"
+    )
     assert page.evaluate("window.hit") is None
 
 

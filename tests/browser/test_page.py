@@ -126,8 +126,10 @@ def test_no_text_is_left_untranslated(visit: Callable[..., Visit]):
     for accordion in page.locator("#nz-side button.label-wrap").all():
         accordion.click()
     page.wait_for_timeout(300)
-    words = page.evaluate("document.body.innerText + [...document.querySelectorAll('[aria-label],[placeholder]')]"
-                          ".map((n) => n.getAttribute('aria-label') + n.getAttribute('placeholder')).join()")
+    words = page.evaluate(
+        "document.body.innerText + [...document.querySelectorAll('[aria-label],[placeholder]')]"
+        ".map((n) => n.getAttribute('aria-label') + n.getAttribute('placeholder')).join()"
+    )
     assert "ui_" not in words
     assert "ui." not in words
     assert "__i18n__" not in words
@@ -203,7 +205,9 @@ def test_the_queue_shows_and_cancels_own_jobs_only(visit: Callable[..., Visit], 
     assert "not to be read" not in page.content()
     assert page.get_by_role("button", name="Cancel").count() == 1
     stranger = other.state()["job"]["id"]
-    refused = page.evaluate(f"fetch('./ui/jobs/{stranger}/cancel', {{method: 'POST'}}).then((r) => r.status)")
+    refused = page.evaluate(
+        f"fetch('./ui/jobs/{stranger}/cancel', {{method: 'POST'}}).then((r) => r.status)"
+    )
     assert refused == 404
     seen.shot("queue")
     page.get_by_role("button", name="Cancel").click()
@@ -226,7 +230,9 @@ def test_a_lost_server_is_seen_and_found_again(visit: Callable[..., Visit], fake
     server.start(port)
     expect(page.locator("#nz-connection")).to_have_text("")
     ready(page)
-    wait_until(lambda: page.locator("#nz-prompt textarea").input_value() == "typed before it went away")
+    wait_until(
+        lambda: page.locator("#nz-prompt textarea").input_value() == "typed before it went away"
+    )
     page.locator("#nz-generate").click()
     seen.wait_done()
 

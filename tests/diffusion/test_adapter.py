@@ -100,7 +100,9 @@ def test_before_model_may_change_what_the_model_reads(parts, request_):
         def before_model(self, step):
             step.conditioning = step.conditioning.flip(0)
 
-    assert not torch.allclose(last(parts, request_, [Swaps()]), last(parts, request_, []), atol=1e-3)
+    assert not torch.allclose(
+        last(parts, request_, [Swaps()]), last(parts, request_, []), atol=1e-3
+    )
 
 
 def test_an_adapter_without_methods_changes_nothing(parts, request_):

@@ -23,7 +23,9 @@ class Last(Adapter):
 
 @pytest.fixture(scope="module", params=["epsilon", "v_prediction"])
 def model(request, tmp_path_factory):
-    folder = make_tiny(tmp_path_factory.mktemp("parity") / request.param, prediction_type=request.param)
+    folder = make_tiny(
+        tmp_path_factory.mktemp("parity") / request.param, prediction_type=request.param
+    )
     return load(read_card(folder), "cpu")
 
 
@@ -50,7 +52,9 @@ def theirs(parts, request, sampler, schedule, count, output):
             height=request.height,
             num_inference_steps=request.steps,
             guidance_scale=request.cfg_scale,
-            generator=[torch.Generator().manual_seed(request.seed + index) for index in range(count)],
+            generator=[
+                torch.Generator().manual_seed(request.seed + index) for index in range(count)
+            ],
             output_type=output,
         ).images
 
@@ -83,7 +87,9 @@ def test_without_guidance_too(model, request_):
     request = request_.replace(cfg_scale=1.0)
     last = Last()
     generate(model, request, [last])
-    assert torch.allclose(last.latents, theirs(model, request, "euler", "default", 1, "latent"), atol=1e-4)
+    assert torch.allclose(
+        last.latents, theirs(model, request, "euler", "default", 1, "latent"), atol=1e-4
+    )
 
 
 def test_pictures_equal_those_of_the_pipeline(model, request_):

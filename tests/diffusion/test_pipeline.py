@@ -77,7 +77,9 @@ def test_noise_does_not_come_from_or_disturb_the_global_generator(parts, request
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("sampler", ["euler", "euler_a", "dpmpp_2m_sde", "ddpm", "lcm", "dpm2_a", "dpmpp_sde"])
+@pytest.mark.parametrize(
+    "sampler", ["euler", "euler_a", "dpmpp_2m_sde", "ddpm", "lcm", "dpmpp_sde"]
+)
 def test_a_picture_of_a_batch_is_the_one_made_alone(parts, request_, sampler):
     request = request_.replace(sampler=sampler)
     batch, alone = Last(), Last()
@@ -119,7 +121,10 @@ def test_guidance_of_one_or_less_runs_the_prompt_alone(parts, request_):
     generate(parts, request_.replace(cfg_scale=1.0), [rows], count=2)
     assert rows.rows == (2, 2)
     one = generate(parts, request_.replace(cfg_scale=1.0))[0]
-    assert one.tobytes() == generate(parts, request_.replace(cfg_scale=1, negative_prompt="x"))[0].tobytes()
+    assert (
+        one.tobytes()
+        == generate(parts, request_.replace(cfg_scale=1, negative_prompt="x"))[0].tobytes()
+    )
     assert one.tobytes() == generate(parts, request_.replace(cfg_scale=0.0))[0].tobytes()
 
 
@@ -188,13 +193,17 @@ def test_after_stopping_the_next_picture_is_as_ever(parts, request_):
 
 def test_adapters_run_in_order_and_leave_in_reverse(parts, request_):
     log = []
-    generate(parts, request_, [Rewrites("b", 5, log), Rewrites("a", -1, log), Rewrites("c", 5, log)])
+    generate(
+        parts, request_, [Rewrites("b", 5, log), Rewrites("a", -1, log), Rewrites("c", 5, log)]
+    )
     assert log == ["+a", "+b", "+c", "-c", "-b", "-a"]
 
 
 def test_an_adapter_is_applied_while_the_prompt_is_encoded(parts, request_):
     adapter, seen = Rewrites(), {}
-    generate(parts, request_, [adapter], lambda progress: seen.update({progress.stage: adapter.open}))
+    generate(
+        parts, request_, [adapter], lambda progress: seen.update({progress.stage: adapter.open})
+    )
     assert set(seen.values()) == {True}
     assert not adapter.open
 
@@ -247,7 +256,9 @@ def test_numbers_out_of_bounds_name_the_denoiser(parts, request_):
 
 def test_numbers_out_of_bounds_name_the_decoder(parts, request_, monkeypatch):
     monkeypatch.setattr(
-        parts.vae, "decode", lambda latents: type("Out", (), {"sample": torch.full((1, 3, 32, 32), torch.inf)})
+        parts.vae,
+        "decode",
+        lambda latents: type("Out", (), {"sample": torch.full((1, 3, 32, 32), torch.inf)}),
     )
     with pytest.raises(UserError) as caught:
         generate(parts, request_)

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from modules.diffusion import samplers
 from modules.diffusion.pipeline import generate
 from modules.diffusion.samplers import SAMPLERS, build, find_sampler, pick
 from modules.diffusion.schedules import SCHEDULES, find_schedule
@@ -23,17 +24,25 @@ CONFIG = {
 
 
 @pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
-def test_every_pair_of_the_table_makes_a_picture(parts, request_, sampler, schedule):
+def test_every_pair_of_the_table_makes_a_picture(parts, request_, monkeypatch, sampler, schedule):
+    built = []
+    monkeypatch.setattr(samplers, "build", lambda *given: built.append(build(*given)) or built[-1])
     (image,) = generate(parts, request_.replace(sampler=sampler, schedule=schedule, steps=4))
     assert image.size == (32, 32)
+    (scheduler,) = built
+    row = find_sampler(sampler)
+    asked = find_schedule(row.automatic if schedule == "automatic" else schedule)
+    for key, value in {**row.options, **asked.config}.items():
+        if value:  # what is cleared may be unknown to the class
+            assert scheduler.config[key] == value
 
 
 @pytest.mark.parametrize("sampler", [sampler.name for sampler in SAMPLERS])
-@pytest.mark.parametrize("steps", [1, 2, 3])
-def test_few_steps_are_enough_for_every_sampler(parts, request_, sampler, steps):
-    seen = []
-    generate(parts, request_.replace(sampler=sampler, steps=steps), (), seen.append)
-    assert seen[-2].step == steps
+def test_few_steps_are_enough_for_every_sampler(parts, request_, sampler):
+    for steps in (1, 2):
+        seen = []
+        generate(parts, request_.replace(sampler=sampler, steps=steps), (), seen.append)
+        assert seen[-2].step == steps
 
 
 @pytest.mark.parametrize("name", [sampler.name for sampler in SAMPLERS])
@@ -43,14 +52,6 @@ def test_the_model_s_configuration_reaches_the_scheduler(name):
     assert scheduler.config.beta_end == 0.012
     assert scheduler.config.get("clip_sample", False) is False
     assert scheduler.config.get("timestep_spacing", "trailing") == "trailing"
-
-
-@pytest.mark.parametrize(("sampler", "schedule"), PAIRS)
-def test_a_schedule_of_the_table_is_one_that_the_class_has(sampler, schedule):
-    scheduler = build(find_sampler(sampler), find_schedule(schedule), CONFIG)
-    for key, value in find_schedule(schedule).config.items():
-        if value:  # what is cleared may be unknown to the class
-            assert scheduler.config[key] == value
 
 
 @pytest.mark.parametrize("schedule", ["karras", "exponential", "beta", "uniform"])
@@ -98,8 +99,12 @@ def test_a_pair_is_found_by_what_people_write(sampler, schedule, expected):
 
 
 def test_automatic_is_what_the_row_says():
-    assert build(find_sampler("dpmpp_2m"), find_schedule("automatic"), CONFIG).config.use_karras_sigmas
-    assert not build(find_sampler("euler"), find_schedule("automatic"), CONFIG).config.use_karras_sigmas
+    assert build(
+        find_sampler("dpmpp_2m"), find_schedule("automatic"), CONFIG
+    ).config.use_karras_sigmas
+    assert not build(
+        find_sampler("euler"), find_schedule("automatic"), CONFIG
+    ).config.use_karras_sigmas
 
 
 def test_a_schedule_clears_what_the_model_s_configuration_sets():
@@ -119,9 +124,9 @@ def test_what_a_sampler_cannot_do_is_refused():
 
 
 def test_unknown_names_list_the_known():
-    with pytest.raises(UnknownNameError, match="“euler_b”.*euler_a, euler"):
+    with pytest.raises(UnknownNameError, match=r"“euler_b”.*euler_a, euler"):
         find_sampler("euler_b")
-    with pytest.raises(UnknownNameError, match="“foo”.*karras"):
+    with pytest.raises(UnknownNameError, match=r"“foo”.*karras"):
         pick("euler", "foo")
     with pytest.raises(UnknownNameError, match="“Foo Karras”"):
         pick("Foo Karras")
@@ -134,7 +139,11 @@ def test_too_many_steps_for_a_sampler_are_a_sentence(parts, request_):
 
 def test_no_two_rows_share_a_name():
     for table in (SAMPLERS, SCHEDULES):
-        names = [name for row in table for name in {n.casefold() for n in (row.name, row.label, *row.aliases)}]
+        names = [
+            name
+            for row in table
+            for name in {n.casefold() for n in (row.name, row.label, *row.aliases)}
+        ]
         assert len(names) == len(set(names))
 
 

@@ -1,7 +1,7 @@
-"""A whole installation that works through its queue and is killed at a point of the plan (JSON in the first argument).
+"""A whole installation that works through its queue and is killed at a point of the plan.
 
 `folder` · `child`: work in a child process · `disk`: [method of the disk, which call of it] · `store`: [method of the
-store, "before" or "after"] · `seconds`: of a step. It says "ready" and ends by itself when nothing waits.
+store, "before" or "after"] · `seconds`: of a step. It sets `ready` and ends by itself when nothing waits.
 """
 
 import json
@@ -10,8 +10,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from modules.schema import JobState
 from modules.services.worker import ChildWorker
@@ -30,8 +28,7 @@ def deadly(method, when):
     return call
 
 
-def main():
-    plan = json.loads(sys.argv[1])
+def main(plan, ready):
     root = Path(plan["folder"])
     disk = FaultyDisk(*plan["disk"], None, ".png") if plan.get("disk") else None
     worker = None
@@ -44,14 +41,10 @@ def main():
         name, when = plan["store"]
         setattr(here.store, name, deadly(getattr(here.store, name), when))
     here.studio.start()
-    print("ready", flush=True)
+    ready.set()
     while True:
         counts = here.studio.counts()
         if not counts[JobState.QUEUED] + counts[JobState.RUNNING]:
             break
         time.sleep(0.01)
     here.studio.close()
-
-
-if __name__ == "__main__":
-    main()

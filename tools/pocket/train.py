@@ -259,17 +259,17 @@ def work(rank: int, given: argparse.Namespace, port: int) -> None:
             bank.refresh()
             focus_file = given.run / "focus.json"
             focus = json.loads(focus_file.read_text()) if focus_file.exists() else {}
-            rows, at = bank.order(focus, rng)[: 12_000 // given.batch * given.batch], 0
+            rows, at = bank.order(focus, rng)[: 3_000 // given.batch * given.batch], 0
             state["epoch"] += 1
         pick = rows[at : at + given.batch]
         at += given.batch
-        meet = state["step"] % given.meet == 0
-        if meet:
+        if state["step"] % given.meet == 0:
             clock[0] = min((time.time() - began) / (finish - began), 1.0)
             dist.broadcast(clock, 0)
         share = clock.item()
-        length = 77 if share > given.long_from else 24
         ids = torch.from_numpy(bank.ids[pick].astype(np.int64))
+        longest = int((ids != tokenizer.eos_token_id).sum(1).max()) + 2
+        length = 77 if share > given.long_from else longest
         ids = torch.nn.functional.pad(ids, (0, 77 - 32), value=tokenizer.eos_token_id)[:, :length]
         latents = torch.from_numpy(bank.latents[pick].astype(np.float32))
         loss = loss_of(unet, text, latents, ids, table, tokenizer.eos_token_id)
@@ -282,15 +282,16 @@ def work(rank: int, given: argparse.Namespace, port: int) -> None:
         optimiser.step()
         flat.gradients.zero_()
         state["step"] += 1
-        if state["step"] % given.meet == 0:
+        met = state["step"] % given.meet == 0
+        if met:
             dist.all_reduce(flat.values)
             flat.values /= given.processes
         state["samples"] += given.batch * given.processes
         state["spent"] = time.time() - began
-        done = share >= 1.0 and state["step"] % given.meet == 0
+        done = share >= 1.0 and met
         if rank:
             continue
-        if meet:
+        if met:
             # Every so many steps with so much more weight: the same mean for less time.
             keep = min(0.999, (1 + state["step"]) / (10 + state["step"]))
             ema.lerp_(flat.values, min(1.0, given.meet * (1 - keep)))
@@ -306,7 +307,7 @@ def work(rank: int, given: argparse.Namespace, port: int) -> None:
             losses.clear()
             with (given.run / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
-        if done or time.time() - saved > given.save_minutes * 60:
+        if done or (met and time.time() - saved > given.save_minutes * 60):
             saved = time.time()
             everything = {
                 "values": flat.values,
@@ -316,11 +317,11 @@ def work(rank: int, given: argparse.Namespace, port: int) -> None:
             }
             torch.save(everything, last.with_suffix(".part"))
             os.replace(last.with_suffix(".part"), last)
-        if done or time.time() - drawn > given.sheet_minutes * 60:
+        if done or (met and time.time() - drawn > given.sheet_minutes * 60):
             drawn = time.time()
             flat.point(ema)
             unet.eval(), text.eval()
-            sheet(parts, given.run / f"sheet-{state['samples'] // 1000:05d}k.png", length)
+            sheet(parts, given.run / f"sheet-{state['samples'] // 1000:05d}k.png", 24)
             unet.train(), text.train()
             flat.point(flat.values)
     dist.destroy_process_group()
@@ -353,7 +354,7 @@ def main() -> None:
         "--flat", type=float, default=0.25, help="share of the time at the full rate"
     )
     parser.add_argument(
-        "--long-from", type=float, default=0.8, help="77 tokens instead of 24 from here"
+        "--long-from", type=float, default=0.9, help="77 tokens instead of few from here"
     )
     parser.add_argument("--batch", type=int, default=20, help="per process")
     parser.add_argument("--meet", type=int, default=6, help="steps between two averages")

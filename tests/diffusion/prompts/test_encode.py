@@ -9,7 +9,9 @@ from modules.errors import LimitError
 
 def test_a_plain_prompt_is_what_the_encoder_gives(parts):
     (found,) = encode(parts, ["a red cat"])
-    ids = parts.tokenizer("a red cat", padding="max_length", max_length=77, return_tensors="pt").input_ids
+    ids = parts.tokenizer(
+        "a red cat", padding="max_length", max_length=77, return_tensors="pt"
+    ).input_ids
     with torch.inference_mode():
         expected = parts.text_encoder(ids).last_hidden_state
     assert found.shape == (1, 77, 32)
@@ -26,7 +28,9 @@ def test_the_shorter_of_two_is_filled_up_with_empty_chunks(parts):
 
 def test_clip_skip_takes_an_earlier_layer_and_norms_it(parts):
     (found,) = encode(parts, ["a red cat"], clip_skip=2)
-    ids = parts.tokenizer("a red cat", padding="max_length", max_length=77, return_tensors="pt").input_ids
+    ids = parts.tokenizer(
+        "a red cat", padding="max_length", max_length=77, return_tensors="pt"
+    ).input_ids
     with torch.inference_mode():
         layers = parts.text_encoder(ids, output_hidden_states=True).hidden_states
         expected = parts.text_encoder.final_layer_norm(layers[-2])

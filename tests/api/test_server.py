@@ -1,0 +1,156 @@
+"""The document, the JSON that the page polls, and the port."""
+
+import re
+import socket
+import threading
+import time
+import urllib.request
+
+import pytest
+from starlette.testclient import TestClient
+
+from modules.api.server import listen, serve
+from modules.errors import UserError
+from modules.schema import GenerationRequest, JobState
+from tests.ui.fake_studio import FakeStudio
+
+
+def visitor(client: TestClient) -> str:
+    client.cookies.clear()
+    client.get("/")
+    return client.cookies["noisette_visitor"]
+
+
+def finished(studio: FakeStudio, job_id: int):
+    end = time.monotonic() + 20
+    while not studio.job(job_id).state.finished:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return studio.job(job_id)
+
+
+def test_healthz(client: TestClient):
+    assert client.get("/healthz").json() == {"status": "ok", "version": "0.1.0"}
+
+
+def test_the_document_has_our_head_and_names_no_other_host(client: TestClient):
+    document = client.get("/").text
+    assert "<title>Noisette</title>" in document
+    assert "./ui/script.js?v=" in document
+    assert "Gradio</title>" not in document
+    assert not re.findall(r"""(?:src|href|content)="https?://(?!127\.0\.0\.1)[^"]+""", document)
+
+
+def test_the_files_of_the_page_may_be_kept(client: TestClient):
+    document = client.get("/").text
+    for name in re.findall(r'"\./(ui/[^"]+[?]v=\w+)"', document):
+        answer = client.get("/" + name.replace("&amp;", "&"))
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    assert client.get("/ui/shell.py").status_code == 404
+    assert client.get("/ui/..%2fshell.py").status_code == 404
+
+
+def test_a_visitor_stays_the_same(client: TestClient):
+    first = visitor(client)
+    assert re.fullmatch("[0-9a-f]{32}", first)
+    answer = client.get("/")
+    assert client.cookies["noisette_visitor"] == first
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    client.cookies.set("noisette_visitor", "../../etc")
+    assert "../" not in client.get("/").headers["set-cookie"]
+    client.cookies.clear()
+
+
+def test_submitting_over_gradios_api_is_watched_over_ours(client: TestClient, studio: FakeStudio):
+    visitor(client)
+    names = {
+        dependency["api_name"]: dependency
+        for dependency in client.get("/config").json()["dependencies"]
+    }
+    inputs = names["txt2img"]["inputs"]
+    data = ["a red apple", "", "pocket", 128, 128, 1, 5, 2, 3.0, "euler", "default", 1, 1]
+    assert len(inputs) == len(data)
+    order = ["prompt", "negative_prompt", "model", "width", "height", "batch_count", "seed",
+             "steps", "cfg_scale", "sampler", "schedule", "batch_size", "clip_skip"]  # fmt: skip
+    named = dict(zip(order, data, strict=True))
+    answer = client.post("/gradio_api/run/txt2img", json={"data": list(named.values())}).json()
+    told = answer["data"][0]
+    assert told["kind"] == "submitted"
+    job = finished(studio, told["job"])
+    assert job.request.seed == 5
+    assert job.request.steps == 2
+    state = client.get("/ui/state").json()
+    assert state["job"]["id"] == job.id
+    assert state["job"]["state"] == "done"
+    assert state["job"]["pictures"][0]["prompt"] == "a red apple"
+    assert client.get(f"/ui/state?since={state['version']}").json().keys() == {"run", "version"}
+    lists = client.get("/ui/lists").json()
+    assert [picture["seed"] for picture in lists["pictures"]] == [5]
+
+
+def test_a_refusal_comes_in_both_languages(client: TestClient):
+    data = ["x" * 40_000, "", "pocket", 128, 128, 1, 5, 2, 3.0, "euler", "default", 1, 1]
+    told = client.post("/gradio_api/run/txt2img", json={"data": data}).json()["data"][0]
+    assert told["kind"] == "error"
+    assert told["text"]["en"].startswith("Prompt has 40000 characters")
+    assert told["text"]["zh"].startswith("提示词 有 40000 个字符")
+
+
+def test_other_visitors_learn_nothing(client: TestClient, studio: FakeStudio):
+    job = studio.submit(GenerationRequest(prompt="secret wish", steps=2), "somebody")
+    visitor(client)
+    seen = client.get("/ui/state").text + client.get("/ui/lists").text
+    assert "secret" not in seen
+    assert client.post(f"/ui/jobs/{job.id}/cancel").status_code == 404
+    finished(studio, job.id)
+    assert client.get("/ui/state").json()["job"] is None
+    assert studio.job(job.id).state is JobState.DONE
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "99999", "9" * 30, "x"])
+def test_cancelling_what_is_not_there(client: TestClient, number: str):
+    assert client.post(f"/ui/jobs/{number}/cancel").status_code in (404, 422)
+
+
+def test_models(client: TestClient):
+    found = client.get("/ui/models").json()
+    assert list(found["cards"]) == ["pocket", "landscape"]
+    assert "a red apple" in found["cards"]["pocket"]["examples"]
+
+
+def test_a_port_in_use_is_named():
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"Port {port} .* --port"):
+            listen("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine():
+    with pytest.raises(UserError, match=r"Cannot listen on 192\.0\.2\.1"):
+        listen("192.0.2.1", 0)
+
+
+def test_it_answers_when_it_says_so(app):
+    said = threading.Event()
+    with listen("127.0.0.1", 0) as sock:
+        port = sock.getsockname()[1]
+
+        def run() -> None:
+            serve(app, sock, said.set)
+
+        threading.Thread(target=run, daemon=True).start()
+        assert said.wait(20)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
+            assert answer.status == 200
+            assert answer.headers["server"] is None
+
+
+def test_ipv6(app):
+    try:
+        listen("::1", 0).close()
+    except UserError:
+        pytest.skip("no IPv6 here")
+    assert socket.has_ipv6
