@@ -61,8 +61,9 @@ def build_worker(settings: Settings) -> GenerationService:
     """What makes the pictures; this is where torch comes in."""
     from modules.diffusion.pipeline import generate
     from modules.library.cache import ModelCache
-    from modules.library.load import load, release
+    from modules.library.load import load, prepare, release
 
+    prepare()  # some seconds of imports, while nobody waits
     models = _models(settings)
 
     def loaded(card: Any) -> Any:
@@ -87,9 +88,9 @@ def _studio_and_plugins(settings: Settings, worker: Worker | None) -> tuple[Stud
     store = JobStore(settings.database)
     hub = Hub()
     outputs = Outputs(settings.outputs_dir)
-    dispatcher = worker and Dispatcher(
-        store, worker, hub, outputs, settings.spool_dir, plugins.publish
-    )
+    dispatcher = None
+    if worker is not None:
+        dispatcher = Dispatcher(store, worker, hub, outputs, settings.spool_dir, plugins.publish)
     studio = Studio(
         store=store,
         hub=hub,

@@ -221,7 +221,9 @@ def _recorded(parts: Any) -> Iterator[list[tuple[Any, tuple[Any, ...], dict[str,
     def note(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         calls.append((module, args, kwargs))
 
-    modules = [parts.text_encoder, parts.unet, parts.vae.post_quant_conv, parts.vae.decoder]
+    modules = [parts.text_encoder, parts.unet, parts.vae.decoder]
+    if hasattr(parts.vae, "post_quant_conv"):  # a tiny decoder has none
+        modules.append(parts.vae.post_quant_conv)
     for module in modules:
         module.requires_grad_(False)
     hooks = [each.register_forward_pre_hook(note, with_kwargs=True) for each in modules]

@@ -66,7 +66,7 @@ class ExtensionError(UserError):
     """An extension failed; the text names it."""
 
 
-class Cancelled(Exception):  # noqa: N818  # not a failure: somebody asked for it
+class Cancelled(Exception):  # not a failure: somebody asked for it
     """Raised inside a job by `report` when the job is asked to stop."""
 
 

@@ -26,18 +26,26 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
-    port: int = Field(default=7860, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    data_dir: Path = Field(default=PROJECT, description="where everything that the program writes goes")
+    port: int = Field(
+        default=7860, ge=0, le=65535, description="port to listen on; 0 takes a free one"
+    )
+    data_dir: Path = Field(
+        default=PROJECT, description="where everything that the program writes goes"
+    )
     models_dir: Path = Field(default=PROJECT / "models", description="where weights are")
     extensions_dir: Path = Field(default=PROJECT / "extensions", description="where extensions are")
     open_browser: bool = Field(default=True, description="open the page after the start")
     safe_mode: bool = Field(default=False, description="start without any extension")
     language: str = Field(default="en", description="language of the command line: en or zh")
     default_model: str = Field(default="", description="checkpoint used when a request names none")
-    preview_every: int = Field(default=1, ge=0, description="live preview every so many steps; 0 is off")
+    preview_every: int = Field(
+        default=1, ge=0, description="live preview every so many steps; 0 is off"
+    )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: str = Field(default="auto", description="auto, fp32, bf16 or fp16")
-    model_cache_bytes: int = Field(default=6 * 2**30, ge=0, description="weights kept loaded, at the most")
+    model_cache_bytes: int = Field(
+        default=6 * 2**30, ge=0, description="weights kept loaded, at the most"
+    )
     limits: Limits = Limits()
 
     @property
@@ -70,8 +78,15 @@ class Settings(BaseModel):
             for name in cls.model_fields
             if ENVIRONMENT_PREFIX + name.upper() in environ
         }
-        data_dir = Path(given.get("data_dir") or env.get("data_dir") or PROJECT).expanduser().resolve()
-        merged: dict[str, Any] = {**_read(data_dir / FILE_NAME), **env, **given, "data_dir": data_dir}
+        data_dir = (
+            Path(given.get("data_dir") or env.get("data_dir") or PROJECT).expanduser().resolve()
+        )
+        merged: dict[str, Any] = {
+            **_read(data_dir / FILE_NAME),
+            **env,
+            **given,
+            "data_dir": data_dir,
+        }
         for name in ("models_dir", "extensions_dir"):
             if name in merged:
                 merged[name] = Path(merged[name]).expanduser().resolve()

@@ -26,7 +26,9 @@ class FreeU(Adapter):
         if blocks is None:
             raise UserError("FreeU needs a model with a U-Net. Switch it off for this model.")
         # diffusers' own disable_freeu() leaves the attributes behind as None; the exact undo is to restore __dict__.
-        before = [{name: vars(block)[name] for name in SCALES if name in vars(block)} for block in blocks]
+        before = [
+            {name: vars(block)[name] for name in SCALES if name in vars(block)} for block in blocks
+        ]
         try:
             for block in blocks:
                 for name in SCALES:

@@ -22,7 +22,11 @@ class FreeUOptions(Options):
         le=2,
         title="Backbone 1",
         description="Strength of the deepest decoder features.",
-        json_schema_extra={"title_zh": "主干 1", "description_zh": "最深层解码特征的强度。", "step": 0.05},
+        json_schema_extra={
+            "title_zh": "主干 1",
+            "description_zh": "最深层解码特征的强度。",
+            "step": 0.05,
+        },
     )
     b2: float = Field(
         default=1.4,
@@ -30,7 +34,11 @@ class FreeUOptions(Options):
         le=2,
         title="Backbone 2",
         description="Strength of the next decoder features.",
-        json_schema_extra={"title_zh": "主干 2", "description_zh": "次深层解码特征的强度。", "step": 0.05},
+        json_schema_extra={
+            "title_zh": "主干 2",
+            "description_zh": "次深层解码特征的强度。",
+            "step": 0.05,
+        },
     )
     s1: float = Field(
         default=0.9,
@@ -38,7 +46,11 @@ class FreeUOptions(Options):
         le=2,
         title="Skip 1",
         description="Low frequencies that the deepest skip connection brings in.",
-        json_schema_extra={"title_zh": "跳跃 1", "description_zh": "最深跳跃连接带入的低频成分。", "step": 0.05},
+        json_schema_extra={
+            "title_zh": "跳跃 1",
+            "description_zh": "最深跳跃连接带入的低频成分。",
+            "step": 0.05,
+        },
     )
     s2: float = Field(
         default=0.2,
@@ -46,7 +58,11 @@ class FreeUOptions(Options):
         le=2,
         title="Skip 2",
         description="Low frequencies that the next skip connection brings in.",
-        json_schema_extra={"title_zh": "跳跃 2", "description_zh": "次深跳跃连接带入的低频成分。", "step": 0.05},
+        json_schema_extra={
+            "title_zh": "跳跃 2",
+            "description_zh": "次深跳跃连接带入的低频成分。",
+            "step": 0.05,
+        },
     )
 
 

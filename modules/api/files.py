@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, Response
 from PIL import Image
 
+from modules.api.face import Visitors
 from modules.errors import UserError
 from modules.schema import Picture
 
@@ -30,13 +31,13 @@ _SHUT_IN = {
 _FOREVER = "private, max-age=31536000, immutable"
 
 
-def file_routes(studio: "Studio") -> APIRouter:
-    """The routes that serve pictures."""
+def file_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
+    """The routes that serve pictures, each to the visitor whose job made it."""
     router = APIRouter(prefix="/files", include_in_schema=False)
 
     @router.get("/picture/{number}")
-    def picture(number: int, download: bool = False) -> Response:
-        path, found = _picture(studio, number)
+    def picture(request: Request, number: int, download: bool = False) -> Response:
+        path, found = _picture(studio, number, visitors.of(request.cookies))
         headers = {**_SHUT_IN, "Cache-Control": _FOREVER}
         return FileResponse(
             path,
@@ -47,8 +48,8 @@ def file_routes(studio: "Studio") -> APIRouter:
         )
 
     @router.get("/thumb/{number}")
-    def thumb(number: int) -> Response:
-        path, _ = _picture(studio, number)
+    def thumb(request: Request, number: int) -> Response:
+        path, _ = _picture(studio, number, visitors.of(request.cookies))
         return Response(
             _thumbnail(path),
             media_type="image/webp",
@@ -56,8 +57,9 @@ def file_routes(studio: "Studio") -> APIRouter:
         )
 
     @router.get("/preview/{job_id}")
-    def preview(job_id: int) -> Response:
+    def preview(request: Request, job_id: int) -> Response:
         try:
+            studio.job(job_id if job_id < 2**53 else 0, visitors.of(request.cookies))
             path = studio.preview_file(job_id)
             data = path.read_bytes() if path is not None else b""
         except (UserError, OSError):
@@ -74,11 +76,12 @@ def file_routes(studio: "Studio") -> APIRouter:
     return router
 
 
-def _picture(studio: "Studio", number: int) -> tuple[Path, Picture]:
+def _picture(studio: "Studio", number: int, visitor: str) -> tuple[Path, Picture]:
     if not 0 < number < 2**53:
         raise HTTPException(404, "no such picture")
     try:
         found = studio.picture(number)
+        studio.job(found.job_id, visitor)  # numbers are easily guessed: not somebody else's
         path = studio.picture_file(number)
         path = path.resolve(strict=True)
     except (UserError, OSError) as error:

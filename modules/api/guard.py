@@ -63,10 +63,6 @@ _HEADERS = (
 )
 
 
-class _TooLarge(Exception):
-    """The body grew beyond the limit while it came in."""
-
-
 class Guard:
     """Checks Host, Origin and size, shuts Gradio's side doors and adds the security headers."""
 
@@ -140,17 +136,22 @@ class Guard:
         seen = 0
         started = False
 
+        def too_large() -> bool:
+            return seen > self._max_body and not started
+
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
                 if seen > self._max_body:
-                    raise _TooLarge
+                    return {"type": "http.disconnect"}
             return message
 
         async def dressed(message: Message) -> None:
             nonlocal started
+            if too_large():
+                return  # whatever the app makes of the disconnection, the answer below is the right one
             if message["type"] == "http.response.start":
                 started = True
                 message = {**message, "headers": _with_ours(message.get("headers", ()))}
@@ -158,9 +159,10 @@ class Guard:
 
         try:
             await self._app(scope, counted, dressed)
-        except _TooLarge:
-            if started:
+        except Exception:
+            if not too_large():
                 raise
+        if too_large():
             await _refuse(scope, receive, send, 413, self._too_large())
 
 

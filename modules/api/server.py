@@ -47,7 +47,7 @@ def create_app(studio: "Studio", page: Page, settings: Settings) -> ASGI:
     def healthz() -> dict[str, Any]:
         return {"status": "ok", "version": page.version}
 
-    app.include_router(file_routes(studio))
+    app.include_router(file_routes(studio, page.visitors))
     app.include_router(watch_routes(studio, page.visitors))
     page.build()
     assets = Assets(page.files())

@@ -10,14 +10,15 @@ from modules.diffusion.adapter import Step
 from modules.diffusion.parts import Parts
 
 # The fine preview (a decoder) is used while it takes at most this share of the time; else the map of colours.
-SHARE = 0.05
+SHARE = 0.1
 
 
 class Previewer:
     """Makes the previews of one generation, of the first picture in the batch.
 
-    A straight map from latents to colours costs next to nothing; the small decoder of the model shows more, and
-    is used as often as `SHARE` allows: at each step on a large model, rarely on a small and fast one.
+    The small decoder of the model is used as often as `SHARE` allows: at each step of a large model, at some of a
+    small and fast one. Before its first picture, and for a model without one, there is a straight map from latents
+    to colours, which costs next to nothing; not after it, since sharp and blurred in turn would flicker.
     """
 
     def __init__(self, parts: Parts, *, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -27,12 +28,14 @@ class Previewer:
         self._spent = 0.0
         self._cost = 0.0
 
-    def picture(self, step: Step) -> Image.Image:
-        """What the picture looks like after `step`, in its full size but for cropping."""
+    def picture(self, step: Step) -> Image.Image | None:
+        """What the picture looks like after `step`, in its full size but for cropping; None: keep the last one."""
         clean = predict_clean(step)[:1]
         now = self._clock()
-        if self._parts.preview is None or self._spent + self._cost > SHARE * (now - self._began):
+        if self._parts.preview is None:
             return self._coarse(clean)
+        if self._spent + self._cost > SHARE * (now - self._began):
+            return None if self._spent else self._coarse(clean)
         preview = self._parts.preview
         pixels = preview.decode((clean / preview.config.scaling_factor).to(preview.dtype)).sample
         self._cost = self._clock() - now

@@ -7,7 +7,7 @@ Implement those you need, as methods marked `@hookimpl` on the class that `exten
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pluggy
 
@@ -16,9 +16,9 @@ from modules.schema import Event, GenerationRequest
 if TYPE_CHECKING:  # the page's process loads this file too, and it has no torch
     from modules.diffusion.adapter import Adapter
     from modules.diffusion.parts import Parts
+    from modules.plugins.finisher import Finisher
     from modules.plugins.options import Options
     from modules.plugins.panel import Panel
-    from modules.plugins.finisher import Finisher
 
 PROJECT = "noisette"
 
@@ -26,7 +26,7 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
-class Hooks:
+class Hooks(Protocol):
     """The hooks, in the order in which they are called."""
 
     @hookspec
@@ -44,7 +44,9 @@ class Hooks:
         """Return your part in this generation, or None; called in the worker, only when your options are enabled."""
 
     @hookspec
-    def register_finishers(self, request: GenerationRequest, options: Options) -> Sequence[Finisher]:
+    def register_finishers(
+        self, request: GenerationRequest, options: Options
+    ) -> Sequence[Finisher]:
         """Return steps that each take a finished picture and give one back; called in the worker, only when enabled."""
 
     @hookspec

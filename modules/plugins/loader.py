@@ -34,5 +34,7 @@ class ExtensionImporter:
     def forget(self, extension: str | None = None) -> None:
         """Undo the imports of one extension, or of all."""
         prefix = self._package if extension is None else f"{self._package}.{extension}"
-        for name in [name for name in sys.modules if name == prefix or name.startswith(prefix + ".")]:
+        for name in [
+            name for name in sys.modules if name == prefix or name.startswith(prefix + ".")
+        ]:
             del sys.modules[name]

@@ -70,9 +70,7 @@ class Plugins:
         self._panels: list[MountedPanel] = []
 
     @classmethod
-    def load(
-        cls, folder: Path, *, safe_mode: bool = False, disabled: Sequence[str] = ()
-    ) -> Self:
+    def load(cls, folder: Path, *, safe_mode: bool = False, disabled: Sequence[str] = ()) -> Self:
         """Load each extension of `folder`; a broken one becomes a report with its reason and the rest start."""
         plugins = cls(ExtensionImporter(folder))
         for path in _extension_folders(folder):
@@ -110,7 +108,9 @@ class Plugins:
             builder = self._importer.load(mounted.extension, file, name)
         if not callable(builder):
             raise ExtensionError(
-                "error.extension.failed", extension=mounted.extension, why=f"{name} is not a function"
+                "error.extension.failed",
+                extension=mounted.extension,
+                why=f"{name} is not a function",
             )
         return builder
 
@@ -152,7 +152,9 @@ class Plugins:
         adapters = []
         for name, hook in self._enabled("prepare_generation", request):
             with blame(name):
-                adapter = hook(request=request, options=self._parse(name, request.extras[name]), parts=parts)
+                adapter = hook(
+                    request=request, options=self._parse(name, request.extras[name]), parts=parts
+                )
             if adapter is not None:
                 adapters.append(NamedAdapter(name, adapter))
         return sorted(adapters, key=lambda adapter: (adapter.order, adapter.name))
@@ -209,7 +211,10 @@ class Plugins:
             reason=None,
             traceback="",
             seconds=time.perf_counter() - started,
-            hooks=tuple(caller.name for caller in self._hooks.get_hookcallers(self._hooks.get_plugin(name)) or ()),
+            hooks=tuple(
+                caller.name
+                for caller in self._hooks.get_hookcallers(self._hooks.get_plugin(name)) or ()
+            ),
         )
 
     def _register(self, manifest: Manifest) -> None:

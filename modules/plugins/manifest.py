@@ -30,8 +30,12 @@ class Manifest(BaseModel):
     plugin: str = Field(description="'file:Class' with the hooks; imports no torch and no gradio")
     description: str = ""
     description_zh: str = ""
-    requires: tuple[str, ...] = Field(default=(), description="Python requirements beyond Noisette's own")
-    permissions: tuple[str, ...] = Field(default=(), description="what it does beyond a generation: network, files …")
+    requires: tuple[str, ...] = Field(
+        default=(), description="Python requirements beyond Noisette's own"
+    )
+    permissions: tuple[str, ...] = Field(
+        default=(), description="what it does beyond a generation: network, files …"
+    )
 
     @field_validator("name")
     @classmethod
@@ -76,7 +80,9 @@ class Manifest(BaseModel):
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise ExtensionError("error.extension.no_manifest", extension=folder.name, file=FILE_NAME) from error
+            raise ExtensionError(
+                "error.extension.no_manifest", extension=folder.name, file=FILE_NAME
+            ) from error
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ExtensionError(
                 "error.extension.manifest", extension=folder.name, field=FILE_NAME, why=error

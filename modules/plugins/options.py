@@ -13,6 +13,4 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    enabled: bool = Field(
-        default=False, title="Enable", json_schema_extra={"title_zh": "启用"}
-    )
+    enabled: bool = Field(default=False, title="Enable", json_schema_extra={"title_zh": "启用"})

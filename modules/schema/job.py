@@ -45,9 +45,13 @@ class Job(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: int
-    uid: str = Field(description="random, 8 hexadecimal digits; part of the file names of its pictures")
+    uid: str = Field(
+        description="random, 8 hexadecimal digits; part of the file names of its pictures"
+    )
     state: JobState
-    request: GenerationRequest = Field(description="with the seed drawn at submission, so a re-run is the same")
+    request: GenerationRequest = Field(
+        description="with the seed drawn at submission, so a re-run is the same"
+    )
     client: str = Field(description="who submitted it: a visitor's id, 'cli', …")
     attempts: int
     created: float

@@ -41,7 +41,9 @@ class ModelCard(BaseModel):
     prediction_type: str = "epsilon"
     defaults: ModelDefaults = ModelDefaults()
     size_limits: SizeLimits = SizeLimits()
-    preview: str | None = Field(default=None, description="sub-folder with an AutoencoderTiny for previews")
+    preview: str | None = Field(
+        default=None, description="sub-folder with an AutoencoderTiny for previews"
+    )
     licence: str = ""
     description: dict[str, str] = Field(default_factory=dict, description="by language")
     examples: tuple[str, ...] = ()

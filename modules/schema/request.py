@@ -19,7 +19,9 @@ class Limits(BaseModel):
 
     min_side: int = 64
     max_side: int = 2048
-    max_pixels: int = Field(default=64_000_000, description="width x height x pictures of one request")
+    max_pixels: int = Field(
+        default=64_000_000, description="width x height x pictures of one request"
+    )
     max_steps: int = 150
     max_batch_size: int = 16
     max_batch_count: int = 100
@@ -37,7 +39,9 @@ class GenerationRequest(BaseModel):
 
     prompt: str = ""
     negative_prompt: str = ""
-    model: str | None = Field(default=None, description="name of a checkpoint; None is the default one")
+    model: str | None = Field(
+        default=None, description="name of a checkpoint; None is the default one"
+    )
     width: Size | None = None
     height: Size | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
@@ -87,7 +91,9 @@ class GenerationRequest(BaseModel):
                 raise LimitError("error.limit", field=name, found=value, least=least, most=most)
         for name, text in (("prompt", self.prompt), ("negative_prompt", self.negative_prompt)):
             if len(text) > limits.max_prompt:
-                raise LimitError("error.limit.prompt", field=name, found=len(text), most=limits.max_prompt)
+                raise LimitError(
+                    "error.limit.prompt", field=name, found=len(text), most=limits.max_prompt
+                )
         pixels = (self.width or 0) * (self.height or 0) * self.pictures
         if pixels > limits.max_pixels:
             raise LimitError("error.limit.pixels", found=pixels, most=limits.max_pixels)

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from modules.errors import StorageError, UserError
 from modules.schema import (
@@ -172,6 +172,9 @@ class Dispatcher:
             self._worker.run(job, record.take)
         except WorkerDied as death:
             record.died(death)
+        except Exception as error:  # a fault of ours costs one job, not the queue
+            log.exception("job %d", job.id)
+            record.broke(error)
         finally:
             self._current = None
         ended = self._stubborn(record.close)
@@ -249,6 +252,11 @@ class _Record:
                 death.tail,
             )
 
+    def broke(self, error: Exception) -> None:
+        """We did not understand what the worker told."""
+        known = UserError("error.internal", what=f"{type(error).__name__}: {error}"[:300])
+        self.end = Failed(job_id=self._job.id, error=_plain(known))
+
     def close(self) -> Job:
         """Write how it ended; may be called again when the disk refused."""
         while self._unwritten:
@@ -267,6 +275,10 @@ class _Record:
             case _ if self._death is not None:
                 return self._store.interrupted(job_id, _manner(self._death.returncode))
         return self._store.finish(job_id, JobState.FAILED, UserError("error.job.silent").to_dict())
+
+
+def _plain(error: UserError) -> dict[str, Any]:
+    return error.to_dict()
 
 
 def _manner(returncode: int | None) -> str:

@@ -57,7 +57,7 @@ class Generate(Protocol):
         *,
         first: int,
         count: int,
-        preview: bool,
+        preview: int,
     ) -> Sequence[Image.Image]: ...
 
 
@@ -201,7 +201,7 @@ class _Story:
             lambda progress: self._step(batch, progress),
             first=first,
             count=request.batch_size,
-            preview=self._service._previews.every > 0,
+            preview=self._service._previews.every,
         )
         self._stage(Stage.FINISHING, batch)
         finished = {index: self._finish(images[index - first], index) for index in missing}

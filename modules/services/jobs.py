@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from modules.errors import StorageError, UserError
 from modules.schema import GenerationRequest, ImageSaved, Job, JobState, Picture
 from modules.schema.request import MAX_SEED, RANDOM_SEED
@@ -94,15 +96,27 @@ class JobStore:
             return self._one(cursor.lastrowid or 0)
 
     def claim(self, owner: str, job_id: int | None = None) -> Job | None:
-        """Take the oldest queued job (or just `job_id`, if it is queued) and mark it running; None if there is none."""
-        with self._transaction() as db:
-            row = db.execute(
-                "UPDATE jobs SET state = 'running', owner = :owner, started = :now, finished = NULL, "
-                "error = NULL WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND "
-                "(:id IS NULL OR id = :id) ORDER BY id LIMIT 1) RETURNING id",
-                {"owner": owner, "now": self._clock(), "id": job_id},
-            ).fetchone()
-            return None if row is None else self._one(row["id"])
+        """Take the oldest queued job (or just `job_id`, if it is queued) and mark it running; None if there is none.
+
+        A row that another version of the program wrote and that cannot be read here fails, and the next one is taken.
+        """
+        while True:
+            with self._transaction() as db:
+                row = self._take(db, owner, job_id)
+                if row is None:
+                    return None
+                if _readable(row["request"]):
+                    return self._one(row["id"])
+            self.finish(row["id"], JobState.FAILED, UserError("error.job.unreadable").to_dict())
+
+    def _take(self, db: sqlite3.Connection, owner: str, job_id: int | None) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = db.execute(
+            "UPDATE jobs SET state = 'running', owner = :owner, started = :now, finished = NULL, "
+            "error = NULL WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND "
+            "(:id IS NULL OR id = :id) ORDER BY id LIMIT 1) RETURNING id, request",
+            {"owner": owner, "now": self._clock(), "id": job_id},
+        ).fetchone()
+        return row
 
     def cancel(self, job_id: int) -> Job:
         """Ask a job to stop: a queued one is cancelled at once, a running one by whoever runs it, a finished one stays.
@@ -450,7 +464,7 @@ def _job(row: sqlite3.Row, pictures: tuple[Picture, ...]) -> Job:
         id=row["id"],
         uid=row["uid"],
         state=JobState(row["state"]),
-        request=GenerationRequest.model_validate_json(row["request"]),
+        request=_request(row["request"]),
         client=row["client"],
         attempts=row["attempts"],
         created=row["created"],
@@ -460,6 +474,24 @@ def _job(row: sqlite3.Row, pictures: tuple[Picture, ...]) -> Job:
         warnings=tuple(json.loads(row["warnings"])),
         pictures=pictures,
     )
+
+
+def _readable(text: str) -> bool:
+    try:
+        GenerationRequest.model_validate_json(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def _request(text: str) -> GenerationRequest:
+    """The request of a row; of one that another version wrote, what this version understands."""
+    try:
+        return GenerationRequest.model_validate_json(text)
+    except ValidationError as error:
+        wrong = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
+        data = json.loads(text)
+        return GenerationRequest.model_validate({k: v for k, v in data.items() if k not in wrong})
 
 
 def _picture(row: sqlite3.Row) -> Picture:

@@ -195,7 +195,10 @@ class ChildWorker:
 
     def start(self) -> None:
         """Start the child; it loads torch and the default model while nobody waits."""
-        self._living()
+        try:
+            self._living()
+        except WorkerDied as death:
+            log.error("the worker did not start: %s", death.tail)  # the first job tries again
 
     def run(self, job: Job, on_event: Callable[[Event], None]) -> None:
         """Hand the job to the child and pass on what it tells."""

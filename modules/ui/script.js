@@ -189,8 +189,7 @@ window.noisette = (() => {
     drawExtensions();
     document.body.classList.toggle("nz-busy", Boolean(busy() || sending));
     const job = state.job;
-    const share = job && job.state === "running" ? Math.round((job.fraction || 0) * 100) + "% · " : "";
-    const title = share + "Noisette";
+    const title = (job && job.state === "running" ? share(job) + "% · " : "") + "Noisette";
     if (document.title !== title) document.title = title;
   }
 
@@ -337,11 +336,11 @@ window.noisette = (() => {
           el("div", { class: "nz-bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": t("canvas") }, el("div", { class: "nz-fill" })))),
     ]);
     const canvas = $("nz-canvas");
-    const share = now.kind === "running" ? Math.round((job.fraction || 0) * 100) : 0;
+    const done = now.kind === "running" ? share(job) : 0;
     const bar = canvas.querySelector(".nz-bar");
-    bar.setAttribute("aria-valuenow", share);
+    bar.setAttribute("aria-valuenow", done);
     bar.classList.toggle("nz-unsure", now.kind !== "running" || !job.stage || job.stage === "loading");
-    canvas.querySelector(".nz-fill").style.width = share + "%";
+    canvas.querySelector(".nz-fill").style.width = done + "%";
     let stage, eta = "";
     if (stopping && stopping === job.id) stage = t("stopping");
     else if (now.kind === "sending") stage = t("sending");
@@ -395,11 +394,16 @@ window.noisette = (() => {
   }
 
   function gridOf(job) {
-    return el("div", { class: "nz-grid" }, ...job.pictures.map((picture) => {
+    const n = job.pictures.length;
+    const columns = n < 4 ? n : n < 5 ? 2 : n < 7 ? 3 : Math.ceil(Math.sqrt(n * 1.6));
+    const grid = el("div", { class: "nz-grid" }, ...job.pictures.map((picture) => {
       const open = button("", () => { selected = picture.id; draw(); }, { class: "nz-show", "aria-label": t("strip.open", picture), "data-focus": "g" + picture.id });
       open.append(shot(picture, { loading: "lazy" }));
       return open;
     }));
+    grid.style.setProperty("--columns", columns);
+    grid.style.setProperty("--rows", Math.ceil(n / columns));
+    return grid;
   }
 
   async function copy(text, said) {
@@ -465,7 +469,7 @@ window.noisette = (() => {
     if (!$("nz-jobs")) return;
     // Progress of the running job comes with the state, more often than the lists.
     const active = lists.active.map((job) => (state.job && state.job.id === job.id ? { ...job, ...state.job } : job));
-    const key = JSON.stringify([active.map((job) => [job.id, job.state, job.saved, Math.round((job.fraction || 0) * 50)]), lists.past.map((job) => [job.id, job.state, job.saved]), stopping]);
+    const key = JSON.stringify([active.map((job) => [job.id, job.state, job.saved]), lists.past.map((job) => [job.id, job.state, job.saved]), stopping]);
     part("nz-jobs", key, () => {
       if (!active.length && !lists.past.length) return [el("p", { class: "nz-nothing", text: t("queue.empty") })];
       return [
@@ -475,7 +479,13 @@ window.noisette = (() => {
         lists.past.length ? el("ul", { class: "nz-rows" }, ...lists.past.map(rowOf)) : null,
       ];
     });
+    // In place: a row that is made anew under the pointer would swallow the click on its button.
+    for (const job of active) {
+      const fill = document.querySelector(`#nz-jobs [data-job="${job.id}"] .nz-fill`);
+      if (fill) fill.style.width = share(job) + "%";
+    }
   }
+  const share = (job) => Math.round((job.fraction || 0) * 100);
 
   function rowOf(job) {
     const over = job.state !== "running" && job.state !== "queued";
@@ -486,7 +496,7 @@ window.noisette = (() => {
         el("strong", { text: job.mine ? job.prompt || t("queue.noprompt") : t("queue.other") }),
         el("span", { class: "nz-muted", text: [t("queue.job", { id: job.id }), t("queue.pictures", { done: job.saved, total: job.total })].join(" · ") }),
         job.error ? el("span", { class: "nz-bad-text", text: pick(job.error) }) : null,
-        job.state === "running" ? el("div", { class: "nz-bar" }, Object.assign(el("div", { class: "nz-fill" }), { style: `width:${Math.round((job.fraction || 0) * 100)}%` })) : null),
+        job.state === "running" ? el("div", { class: "nz-bar" }, el("div", { class: "nz-fill" })) : null),
       el("span", { class: "nz-state", text: stopping === job.id ? t("stopping") : t("state." + job.state) }),
     );
     if (job.mine && !over) row.append(button(t("queue.cancel.short"), () => cancel(job.id), { "aria-label": t("queue.cancel", { id: job.id }), "data-focus": "c" + job.id }));

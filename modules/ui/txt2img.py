@@ -10,8 +10,8 @@ from gradio.components import Component
 
 from modules.errors import UserError
 from modules.plugins.manager import Plugins
-from modules.schema import ModelCard
-from modules.ui.bind import from_request, to_request
+from modules.schema import ModelCard, ModelDefaults
+from modules.ui.bind import field_name, from_request, to_request
 from modules.ui.bridge import answer, bare, refusal
 from modules.ui.i18n import t
 from modules.ui.panels import build_panels
@@ -25,6 +25,7 @@ TAB = "txt2img"
 DRAFT_KEY = "noisette-draft-txt2img"
 DRAFT_SECRET = "noisette"  # a draft is no secret; a fixed key lets it survive a restart
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+_HINTS = ("steps", "cfg", "batch_size", "clip_skip")
 _CARD_FIELDS = ("width", "height", "steps", "cfg_scale", "sampler", "schedule")
 
 
@@ -153,16 +154,17 @@ class _Handlers:
         aspect = aspect_of(card.defaults.width, card.defaults.height)
         return [defaults[name] for name in _CARD_FIELDS] + [aspect, answer("model", name=card.name)]
 
-    def recall(self, event: gr.EventData) -> list[Any]:
+    def recall(self, event: gr.EventData, request: gr.Request) -> list[Any]:
         """Fill the controls from a picture: its seed only, or everything that made it."""
         names = self._controls.names
         try:
             picture = self._studio.picture(int(event.picture))
-            if event.what == "seed":
-                values: dict[str, Any] = {"seed": picture.seed}
-            else:
-                request = self._studio.job(picture.job_id).request
-                values = {**from_request(request), "seed": picture.seed, "batch_count": 1}
+            job = self._studio.job(picture.job_id, Visitors.of(request.cookies))
+            values: dict[str, Any] = {"seed": picture.seed}
+            if event.what == "all":
+                off = {name: False for name in names if name.endswith(field_name("", "enabled"))}
+                one = {"batch_count": 1, "batch_size": 1}
+                values = {**off, **from_request(job.request), **values, **one}
         except UserError as error:
             return [gr.skip()] * len(names) + [refusal(error)]
         told = answer("recalled", what=event.what, model=values.get("model"))
@@ -221,30 +223,13 @@ def _sound(draft: Mapping[str, Any], fields: Mapping[str, Component]) -> dict[st
 
 
 def _lay_out(studio: "Studio", plugins: Plugins) -> _Controls:
-    cards = studio.models().cards
-    card = choose_card(cards, studio.default_model)
-    defaults = card.defaults if card else None
-    limits = studio.limits
+    card = choose_card(studio.models().cards, studio.default_model)
     fields: dict[str, Component] = {}
     with gr.Row(elem_id="nz-create"):
         with gr.Column(elem_id="nz-main"):
             with gr.Row(elem_id="nz-ask"):
                 with gr.Column(elem_id="nz-words"):
-                    fields["prompt"] = gr.Textbox(
-                        label=t("prompt"),
-                        placeholder=t("prompt.hint"),
-                        lines=2,
-                        max_lines=8,
-                        autofocus=True,
-                        elem_id="nz-prompt",
-                    )
-                    fields["negative_prompt"] = gr.Textbox(
-                        label=t("negative"),
-                        placeholder=t("negative.hint"),
-                        lines=1,
-                        max_lines=4,
-                        elem_id="nz-negative",
-                    )
+                    fields |= _words()
                 with gr.Column(elem_id="nz-act"):
                     generate = gr.Button(t("generate"), variant="primary", elem_id="nz-generate")
                     stop = gr.Button(t("stop"), variant="stop", elem_id="nz-stop")
@@ -254,34 +239,24 @@ def _lay_out(studio: "Studio", plugins: Plugins) -> _Controls:
         with gr.Column(elem_id="nz-side"):
             with gr.Column(elem_classes="nz-panel"):
                 fields["model"] = gr.Dropdown(
-                    _model_choices(cards),
+                    _model_choices(studio.models().cards),
                     value=card.name if card else None,
                     label=t("model"),
                     elem_id="nz-model",
                 )
                 bare('<div id="nz-model-info"></div>')
             with gr.Column(elem_classes="nz-panel"):
-                size = (defaults.width, defaults.height) if defaults else (None, None)
+                size = (card.defaults.width, card.defaults.height) if card else (None, None)
                 aspect = gr.Radio(
-                    list(ASPECTS),
-                    value=aspect_of(*size),
-                    label=t("format"),
-                    elem_id="nz-aspect",
+                    list(ASPECTS), value=aspect_of(*size), label=t("format"), elem_id="nz-aspect"
                 )
                 with gr.Row(elem_id="nz-size"):
                     fields["width"] = _number("width", size[0])
                     swap = gr.Button("⇄", elem_id="nz-swap", min_width=44)
                     fields["height"] = _number("height", size[1])
             with gr.Column(elem_classes="nz-panel"):
-                fields["batch_count"] = gr.Slider(
-                    1,
-                    min(limits.max_batch_count, 20),
-                    value=1,
-                    step=1,
-                    label=t("batch_count"),
-                    elem_id="nz-count",
-                    buttons=[],
-                )
+                most = min(studio.limits.max_batch_count, 20)
+                fields["batch_count"] = _slider("batch_count", 1, most, 1, "nz-count")
                 with gr.Row(elem_id="nz-seed-row"):
                     fields["seed"] = _number("seed", -1)
                     dice = gr.Button(t("seed.random"), elem_id="nz-dice", size="sm")
@@ -291,64 +266,65 @@ def _lay_out(studio: "Studio", plugins: Plugins) -> _Controls:
     return _Controls(fields, aspect, generate, stop, swap, dice, recycle)
 
 
+def _words() -> dict[str, Component]:
+    return {
+        "prompt": gr.Textbox(
+            label=t("prompt"),
+            placeholder=t("prompt.hint"),
+            lines=2,
+            max_lines=8,
+            autofocus=True,
+            elem_id="nz-prompt",
+        ),
+        "negative_prompt": gr.Textbox(
+            label=t("negative"),
+            placeholder=t("negative.hint"),
+            lines=1,
+            max_lines=4,
+            elem_id="nz-negative",
+        ),
+    }
+
+
 def _sampling(studio: "Studio", card: ModelCard | None) -> dict[str, Component]:
-    limits = studio.limits
-    defaults = card.defaults if card else None
-    fields: dict[str, Component] = {}
+    defaults = card.defaults if card else ModelDefaults()
     with gr.Accordion(t("sampling"), open=False, elem_id="nz-sampling", elem_classes="nz-panel"):
-        fields["steps"] = gr.Slider(
-            1,
-            limits.max_steps,
-            value=defaults.steps if defaults else 20,
-            step=1,
-            label=t("steps"),
-            info=t("steps.hint"),
-            elem_id="nz-steps",
-            buttons=[],
-        )
-        fields["cfg_scale"] = gr.Slider(
-            0,
-            30,
-            value=defaults.cfg_scale if defaults else 7.0,
-            step=0.1,
-            label=t("cfg"),
-            info=t("cfg.hint"),
-            elem_id="nz-cfg",
-            buttons=[],
-        )
-        fields["sampler"] = gr.Dropdown(
-            [(sampler.label, sampler.name) for sampler in studio.samplers],
-            value=defaults.sampler if defaults else None,
-            label=t("sampler"),
-            elem_id="nz-sampler",
-        )
-        fields["schedule"] = gr.Dropdown(
-            [(schedule.label, schedule.name) for schedule in studio.schedules],
-            value=defaults.schedule if defaults else None,
-            label=t("schedule"),
-            elem_id="nz-schedule",
-        )
-        fields["batch_size"] = gr.Slider(
-            1,
-            limits.max_batch_size,
-            value=1,
-            step=1,
-            label=t("batch_size"),
-            info=t("batch_size.hint"),
-            elem_id="nz-batch-size",
-            buttons=[],
-        )
-        fields["clip_skip"] = gr.Slider(
-            1,
-            12,
-            value=1,
-            step=1,
-            label=t("clip_skip"),
-            info=t("clip_skip.hint"),
-            elem_id="nz-clip-skip",
-            buttons=[],
-        )
-    return fields
+        return {
+            "steps": _slider("steps", 1, studio.limits.max_steps, defaults.steps, "nz-steps"),
+            "cfg_scale": _slider("cfg", 0, 30, defaults.cfg_scale, "nz-cfg", step=0.1),
+            "sampler": gr.Dropdown(
+                [(sampler.label, sampler.name) for sampler in studio.samplers],
+                value=defaults.sampler,
+                label=t("sampler"),
+                elem_id="nz-sampler",
+            ),
+            "schedule": gr.Dropdown(
+                [(schedule.label, schedule.name) for schedule in studio.schedules],
+                value=defaults.schedule,
+                label=t("schedule"),
+                elem_id="nz-schedule",
+            ),
+            "batch_size": _slider(
+                "batch_size", 1, studio.limits.max_batch_size, 1, "nz-batch-size"
+            ),
+            "clip_skip": _slider("clip_skip", 1, 12, 1, "nz-clip-skip"),
+        }
+
+
+def _slider(
+    key: str, least: float, most: float, value: float, elem_id: str, step: float = 1
+) -> gr.Slider:
+    hint = t(f"{key}.hint") if key in _HINTS else None
+    return gr.Slider(
+        least,
+        most,
+        value=value,
+        step=step,
+        label=t(key),
+        info=hint,
+        elem_id=elem_id,
+        buttons=[],
+    )
 
 
 def _number(name: str, value: int | None) -> gr.Number:

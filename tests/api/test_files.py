@@ -8,13 +8,17 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from modules.schema import GenerationRequest, JobState
+from tests.api.conftest import HOST
 from tests.ui.fake_studio import FakeStudio
 
 
 @pytest.fixture(scope="module")
-def picture(studio: FakeStudio):
+def picture(studio: FakeStudio, client: TestClient):
+    client.cookies.clear()
+    client.get("/")
     job = studio.submit(
-        GenerationRequest(prompt="a red apple, ../../etc “x” 苹果", steps=1, seed=5), "me"
+        GenerationRequest(prompt="a red apple, ../../etc “x” 苹果", steps=1, seed=5),
+        client.cookies["noisette_visitor"],
     )
     end = time.monotonic() + 20
     while studio.job(job.id).state is not JobState.DONE:
@@ -66,6 +70,15 @@ def test_a_thumbnail_is_small(client: TestClient, picture):
 )
 def test_nothing_else(client: TestClient, path: str):
     assert client.get(path).status_code in (404, 422)
+
+
+def test_somebody_elses_picture_is_not_served(app, picture):
+    """Numbers are easily guessed."""
+    with TestClient(app, base_url=f"http://{HOST}") as stranger:
+        assert stranger.get(f"/files/picture/{picture.id}").status_code == 404
+        assert stranger.get(f"/files/thumb/{picture.id}").status_code == 404
+        stranger.get("/")
+        assert stranger.get(f"/files/picture/{picture.id}").status_code == 404
 
 
 def test_no_preview_is_no_error(client: TestClient):

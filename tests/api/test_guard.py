@@ -132,6 +132,13 @@ def test_a_body_has_a_limit():
     assert client.post("/", content=b"", headers={"content-length": "-5"}).status_code == 413
 
 
+def test_the_limit_holds_in_the_whole_application(client: TestClient):
+    body = (b"x" * 2**20 for _ in range(70))
+    answer = client.post("/gradio_api/run/last_seed", content=body)
+    assert answer.status_code == 413
+    assert "65 MB" in answer.text
+
+
 def test_two_host_headers_are_refused():
     seen = []
 

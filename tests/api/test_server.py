@@ -91,6 +91,20 @@ def test_submitting_over_gradios_api_is_watched_over_ours(client: TestClient, st
     assert [picture["seed"] for picture in lists["pictures"]] == [5]
 
 
+def test_settings_are_taken_from_own_pictures_only(client: TestClient, studio: FakeStudio):
+    visitor(client)
+    other = finished(
+        studio, studio.submit(GenerationRequest(prompt="secret wish", steps=1), "somebody").id
+    )
+    body = {
+        "data": [],
+        "event_data": {"picture": other.pictures[0].id, "what": "all"},
+    }
+    answer = client.post("/gradio_api/run/recall", json=body)
+    assert "secret wish" not in answer.text
+    assert answer.json()["data"][-1]["kind"] == "error"
+
+
 def test_a_refusal_comes_in_both_languages(client: TestClient):
     data = ["x" * 40_000, "", "pocket", 128, 128, 1, 5, 2, 3.0, "euler", "default", 1, 1]
     told = client.post("/gradio_api/run/txt2img", json={"data": data}).json()["data"][0]

@@ -15,6 +15,17 @@ pytestmark = pytest.mark.browser
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
+_TOO_WIDE = """() => [document.documentElement.scrollWidth - innerWidth,
+  ...[...document.querySelectorAll('#nz-create *, .nz-page *, #nz-top *')]
+    .filter((n) => n.checkVisibility() && !n.matches('[type=radio]'))
+    .filter((n) => !n.closest('.nz-thumbs, .visually-hidden, pre, .nz-unseen, .nz-frame, .nz-bar'))
+    .filter((n) => n.getBoundingClientRect().right > innerWidth + 1)
+    .map((n) => n.outerHTML.slice(0, 120))]"""
+_TOO_SMALL = """() => [...document.querySelectorAll('input, textarea')]
+    .filter((n) => !['range', 'radio', 'checkbox'].includes(n.type) && n.checkVisibility())
+    .filter((n) => parseFloat(getComputedStyle(n).fontSize) < 16).map((n) => n.outerHTML)"""
+
+
 def serious(page: Page) -> list[str]:
     """What axe calls serious or critical."""
     if not page.evaluate("typeof window.axe === 'object'"):
@@ -28,26 +39,29 @@ def serious(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(visit: Callable[..., Visit], scheme: str):
-    seen = visit(color_scheme=scheme)
+def test_axe_finds_nothing_serious(visit: Callable[..., Visit]):
+    seen = visit()
     page = seen.page
-    assert serious(page) == []
-    for accordion in page.locator("#nz-side button.label-wrap").all():
-        accordion.click()
-    page.wait_for_timeout(300)
-    assert serious(page) == []
+
+    def check(name: str) -> None:
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_timeout(300)  # colours fade over
+            assert serious(page) == [], f"{name}, {scheme}"
+            seen.shot(f"{name}-{scheme}")
+
+    check("empty")
     seen.generate("a red apple")
     expect(page.locator(".nz-stage")).to_contain_text("Step")
     assert serious(page) == []
+    for accordion in page.locator("#nz-side button.label-wrap").all():
+        accordion.click()
     seen.wait_done()
     page.locator(".nz-details summary").click()
-    assert serious(page) == []
-    for tab in (1, 2):
-        page.locator("#nz-tabs [role=tab]").nth(tab).click()
-        page.wait_for_timeout(300)
-        seen.shot(f"tab{tab}-{scheme}")
-        assert serious(page) == []
+    check("done")
+    for tab in ("queue", "extensions"):
+        page.get_by_role("tab", name=tab.capitalize()).click()
+        check(tab)
 
 
 def test_nothing_is_fetched_from_elsewhere(visit: Callable[..., Visit], server: Server):
@@ -135,45 +149,34 @@ def test_no_text_is_left_untranslated(visit: Callable[..., Visit]):
     assert "__i18n__" not in words
 
 
-@pytest.mark.parametrize("width", [390, 768, 1024])
-def test_small_windows(visit: Callable[..., Visit], width: int):
-    seen = visit(width=width, height=844, color_scheme="dark", has_touch=width < 800)
+def test_small_windows(visit: Callable[..., Visit]):
+    seen = visit(width=390, height=844, color_scheme="dark", has_touch=True)
     page = seen.page
 
-    def fits() -> None:
-        over = page.evaluate(
-            """() => [document.documentElement.scrollWidth - innerWidth,
-                 ...[...document.querySelectorAll('#nz-create *, .nz-page *, #nz-top *')]
-                 .filter((n) => n.checkVisibility() && !n.closest('.nz-thumbs, .visually-hidden, pre, .nz-unseen, .nz-frame, .nz-bar')
-                                && !n.matches('[type=radio]'))
-                 .filter((n) => n.getBoundingClientRect().right > innerWidth + 1)
-                 .map((n) => n.outerHTML.slice(0, 120))]"""
-        )
-        assert over == [0]
+    def fits(name: str) -> None:
+        for width in (390, 768, 1024):
+            page.set_viewport_size({"width": width, "height": 844})
+            page.wait_for_timeout(150)
+            assert page.evaluate(_TOO_WIDE) == [0], f"{name} at {width}"
+            seen.shot(f"{name}-{width}")
 
-    fits()
-    seen.shot(f"width{width}")
+    fits("empty")
+    page.set_viewport_size({"width": 390, "height": 844})
     seen.generate("a red apple")
     expect(page.locator(".nz-stage")).to_contain_text("Step")
-    fits()
     bar, model = page.locator(".nz-bar").bounding_box(), page.locator("#nz-model").bounding_box()
     assert bar and model
-    assert width >= 900 or bar["y"] < model["y"]
+    assert bar["y"] < model["y"]
+    assert page.evaluate(_TOO_WIDE) == [0]
     seen.wait_done()
     for accordion in page.locator("#nz-side button.label-wrap").all():
         accordion.click()
-    fits()
-    seen.shot(f"width{width}-done")
-    if width == 390:
-        small = page.evaluate(
-            """() => [...document.querySelectorAll('input:not([type=range]):not([type=radio]):not([type=checkbox]), textarea')]
-                 .filter((n) => n.checkVisibility() && parseFloat(getComputedStyle(n).fontSize) < 16).length"""
-        )
-        assert small == 0
-    for tab in (1, 2):
-        page.locator("#nz-tabs [role=tab]").nth(tab).click()
-        page.wait_for_timeout(200)
-        fits()
+    fits("done")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate(_TOO_SMALL) == []
+    for tab in ("Queue", "Extensions"):
+        page.get_by_role("tab", name=tab).click()
+        fits(tab.lower())
 
 
 def test_colours_follow_the_system_and_the_button(visit: Callable[..., Visit]):
@@ -217,9 +220,8 @@ def test_the_queue_shows_and_cancels_own_jobs_only(visit: Callable[..., Visit], 
     expect(other.page.locator("#nz-canvas h2")).to_be_visible()
 
 
-def test_a_lost_server_is_seen_and_found_again(visit: Callable[..., Visit], fake_server):
-    server: Server = fake_server(0.05)
-    seen = visit(url=server.url)
+def test_a_lost_server_is_seen_and_found_again(visit: Callable[..., Visit], server: Server):
+    seen = visit()
     page = seen.page
     page.locator("#nz-prompt textarea").fill("typed before it went away")
     page.wait_for_timeout(300)

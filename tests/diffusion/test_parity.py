@@ -8,10 +8,17 @@ import torch
 
 from modules.diffusion.adapter import Adapter
 from modules.diffusion.pipeline import generate
-from modules.diffusion.samplers import build, pick
+from modules.diffusion.samplers import find_sampler
 from modules.library.load import load
 from modules.library.scan import read_card
 from tests.fixtures.tiny import make_tiny
+
+# What somebody who uses diffusers by hand would write; everything else comes from the model's configuration.
+OPTIONS = {
+    ("euler", "karras"): {"use_karras_sigmas": True},
+    ("dpmpp_2m", "karras"): {"use_karras_sigmas": True},
+    ("dpmpp_2m_sde", "default"): {"algorithm_type": "sde-dpmsolver++"},
+}
 
 
 class Last(Adapter):
@@ -32,14 +39,18 @@ def model(request, tmp_path_factory):
 def theirs(parts, request, sampler, schedule, count, output):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        import diffusers
         from diffusers import StableDiffusionPipeline
 
+        kind = getattr(diffusers, find_sampler(sampler).class_name)
         pipe = StableDiffusionPipeline(
             vae=parts.vae,
             text_encoder=parts.text_encoder,
             tokenizer=parts.tokenizer,
             unet=parts.unet,
-            scheduler=build(*pick(sampler, schedule), parts.scheduler_config),
+            scheduler=kind.from_config(
+                parts.scheduler_config, **OPTIONS.get((sampler, schedule), {})
+            ),
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,

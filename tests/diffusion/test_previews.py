@@ -43,7 +43,7 @@ def test_the_map_of_colours_is_the_best_straight_one(parts):
     assert (guess - small).square().mean() < (grey - small).square().mean()
 
 
-def test_a_slow_decoder_is_used_rarely_and_a_preview_comes_all_the_same(parts, monkeypatch):
+def test_a_slow_decoder_is_used_rarely_and_never_in_turn_with_the_map(parts, monkeypatch):
     now = [0.0]
     used = []
     decode = parts.preview.decode
@@ -59,10 +59,15 @@ def test_a_slow_decoder_is_used_rarely_and_a_preview_comes_all_the_same(parts, m
         parts.latent_rgb = fit_latent_rgb(parts)
         used.clear()
         previewer = Previewer(parts, clock=lambda: now[0])
+        fine = to_image(decode(predict_clean(found)[:1]).sample[0] / 2 + 0.5)
+        shown = []
         for _ in range(100):
             now[0] += 1.0
-            assert previewer.picture(found).size == (32, 32)
-    assert 3 <= len(used) <= 7
+            shown.append(previewer.picture(found))
+    assert 6 <= len(used) <= 14
+    first = next(index for index, picture in enumerate(shown) if picture == fine)
+    assert all(picture.size == (32, 32) for picture in shown[: first + 1])
+    assert all(picture in (None, fine) for picture in shown[first:]), "sharp and blurred in turn"
 
 
 def test_without_a_small_decoder_the_map_does(parts):

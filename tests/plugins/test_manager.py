@@ -162,9 +162,7 @@ def test_an_error_in_a_finisher_fails_the_job_by_name(folder: Path) -> None:
     plugins.close()
 
 
-def test_an_error_in_on_event_stops_nobody(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_error_in_on_event_stops_nobody(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(folder, "broken", ECHO.replace("self.heard.append(event)", "raise KeyError(1)"))
     plugins = Plugins.load(folder)
     plugins.publish(Finished(job_id=1))
@@ -223,5 +221,7 @@ def test_the_page_part_of_the_door_imports_no_torch_and_no_gradio() -> None:
         "assert p.reports and all(r.state == 'active' for r in p.reports), p.reports;"
         "print([m for m in ('torch', 'gradio', 'diffusers') if m in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"

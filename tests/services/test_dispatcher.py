@@ -105,6 +105,20 @@ def test_a_job_that_kills_its_worker_is_given_up_and_the_next_is_right(make_hous
     assert here.finish(here.studio.submit(ASKED).id).state is JobState.DONE
 
 
+def test_a_worker_that_talks_nonsense_fails_one_job(make_house):
+    class Confused(Dying):
+        def run(self, job, on_event):
+            if job.id == 1:
+                raise KeyError("what?")
+            super().run(job, on_event)
+
+    here = make_house(worker=Confused(0))
+    here.studio.start()
+    failed = here.finish(here.studio.submit(ASKED).id)
+    assert "KeyError" in str(UserError.from_dict(failed.error))
+    assert here.finish(here.studio.submit(ASKED).id).state is JobState.DONE
+
+
 @pytest.mark.parametrize("broken", [True, False])
 def test_a_job_that_fails_does_not_stop_the_queue(make_house, broken):
     errors = [ValueError("oops") if broken else UserError("Plain words.")]

@@ -257,6 +257,22 @@ def test_a_failed_migration_leaves_the_old_file(path, monkeypatch):
     JobStore(path).close()
 
 
+@pytest.mark.parametrize("change", ['"steps": null', '"steps": "many", "later": 1'])
+def test_a_row_of_another_version_does_not_stop_the_queue(store, change):
+    odd, good = store.submit(REQUEST), store.submit(REQUEST)
+    store._connection.execute(
+        "UPDATE jobs SET request = replace(request, '\"steps\":null', ?) WHERE id = ?",
+        (change, odd.id),
+    )
+    assert store.get(odd.id).request.prompt == "a cat"
+    claimed = [store.claim("me"), store.claim("me")]
+    if "later" in change:
+        assert store.get(odd.id).state is JobState.FAILED
+        assert [job and job.id for job in claimed] == [good.id, None]
+    else:
+        assert [job.id for job in claimed] == [odd.id, good.id]
+
+
 def test_a_full_disk_is_said_and_survived(store):
     job = store.submit(REQUEST)
     db = store._connection

@@ -127,8 +127,11 @@ class FakeStudio:
         self.hub.touch()
         return job
 
-    def job(self, job_id: int) -> Job:
-        return self.store.get(job_id)
+    def job(self, job_id: int, client: str | None = None) -> Job:
+        job = self.store.get(job_id)
+        if client is not None and job.client != client:
+            raise UserError("error.job.unknown", id=job_id)
+        return job
 
     def jobs(
         self,

@@ -19,7 +19,7 @@ from modules.ui.panels import control_for
 from modules.ui.shell import Page, build_page
 from modules.ui.txt2img import _Handlers, _sound
 from modules.ui.visitor import Visitors
-from tests.ui.fake_studio import FakeStudio
+from tests.ui.fake_studio import FakeStudio, Scan
 
 PROJECT = Path(__file__).resolve().parents[2]
 MANIFEST = (
@@ -135,6 +135,14 @@ def test_the_control_fits_the_type(name: str, kind: type):
         text: str = "x"
 
     assert type(control_for("some", name, Some.model_fields[name])) is kind
+
+
+def test_without_any_model_the_page_stands_too(
+    studio: FakeStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(FakeStudio, "models", lambda self: Scan(()))
+    page, _ = built(studio, tmp_path)
+    assert inputs_of(page, "txt2img")
 
 
 def test_every_event_has_a_name_or_is_hidden(studio: FakeStudio, tmp_path: Path):

@@ -9,6 +9,7 @@ tokens (start, words, end, padded by end); keys (N,) names of what is seen; capt
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from pathlib import Path
@@ -41,9 +42,15 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=60_000)
+    parser.add_argument(
+        "--spread", type=float, default=1.0, help="of size, place and angle, 0 to 1"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--focus", type=Path, help="JSON of things and weights")
     parser.add_argument("--shard", type=int, default=4_000)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    focus = json.loads(given.focus.read_text()) if given.focus else None
     given.out.mkdir(parents=True, exist_ok=True)
     vae = AutoencoderTiny.from_pretrained(given.vae).eval().to(memory_format=torch.channels_last)
     tokenizer = CLIPTokenizer.from_pretrained(given.tokenizer)
@@ -52,7 +59,7 @@ def main() -> None:
         if target.exists():
             continue
         began = time.time()
-        source = stream(given.data, seed=1000 + number)
+        source = stream(given.data, 1000 + given.seed + number, focus, given.spread)
         samples, latents = [], []
         for _ in range(given.shard // 50):
             batch = [next(source) for _ in range(50)]

@@ -45,6 +45,7 @@ SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond")
 NUMBERS = ("one", "two", "three", "four")
 STYLES = ("3d", "flat", "pixel")
 SIZE, SPRITE = 128, 160
+SHAPE_SHARE, RECOLOUR_SHARE, PIXEL_SHARE = 0.15, 0.13, 0.07
 # Rainbow-like or white things whose colour cannot be changed in a way that one sees.
 NO_RECOLOUR = {"rainbow", "christmas tree", "snowman", "pizza", "fire", "globe", "panda", "skull"}
 
@@ -362,15 +363,16 @@ def make_thing(
     sprites: dict[tuple[str, str], np.ndarray],
     names: list[str],
     weights: list[float],
+    spread: float,
     rng: random.Random,
 ) -> Sample:
     """A picture of one thing whose combination is not held out."""
     while True:
         thing = rng.choices(names, weights)[0]
         draw = rng.random()
-        style = "pixel" if draw < 0.09 else "flat" if draw < 0.48 else "3d"
+        style = "pixel" if draw < PIXEL_SHARE else "flat" if draw < 0.47 else "3d"
         colour = ""
-        if thing not in NO_RECOLOUR and rng.random() < 0.15:
+        if thing not in NO_RECOLOUR and rng.random() < RECOLOUR_SHARE:
             colour = rng.choice(list(COLOURS))
         ground, said = _ground(rng)
         if colour and (not _contrast(colour, ground) or held_out("recolour", thing, colour)):
@@ -380,20 +382,23 @@ def make_thing(
         sprite = sprites[thing, "3d" if style == "3d" else "flat"]
         if colour:
             sprite = recolour(sprite, colour)
-        picture = compose(sprite, style, ground, rng)
+        picture = compose(sprite, style, ground, rng, spread)
         caption = caption_thing(thing, style, colour, ground if said else "", rng)
         return Sample(thing, caption, picture)
 
 
-def compose(sprite: np.ndarray, style: str, ground: str, rng: random.Random) -> np.ndarray:
+def compose(
+    sprite: np.ndarray, style: str, ground: str, rng: random.Random, spread: float = 1.0
+) -> np.ndarray:
     """The sprite with a drawn size, place and angle on a background.
 
-    Never mirrored: that would double what there is to learn and change little of what one sees.
+    ``spread`` says how far they vary: 0 always in the middle, 1 from 72 to 100 % of the size and
+    anywhere. Never mirrored: that would double what there is to learn and change little.
     """
-    side = 116 * rng.uniform(0.72, 1.0)
-    free = (SIZE - 4 - side) / 2
+    side = 116 * (0.86 + 0.14 * spread * rng.uniform(-1, 1))
+    free = (SIZE - 4 - side) / 2 * spread
     centre = (64 + rng.uniform(-free, free), 64 + rng.uniform(-free, free))
-    angle = rng.uniform(-7, 7) if style != "pixel" else 0.0
+    angle = 7 * spread * rng.uniform(-1, 1) if style != "pixel" else 0.0
     background = np.array(COLOURS[ground], np.float32) / 255
     layer = place(sprite, side, centre, angle, False)
     if style == "pixel":
@@ -405,7 +410,7 @@ def compose(sprite: np.ndarray, style: str, ground: str, rng: random.Random) -> 
     return (picture.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def stream(folder: Path, seed: int, focus: dict[str, float] | None = None, shapes: float = 0.17):
+def stream(folder: Path, seed: int, focus: dict[str, float] | None = None, spread: float = 1.0):
     """Endless samples; ``focus`` weighs things (1 where it names none, 0 leaves one out)."""
     rng = random.Random(seed)
     sprites = load_sprites(folder)
@@ -413,7 +418,9 @@ def stream(folder: Path, seed: int, focus: dict[str, float] | None = None, shape
     weights = [(focus or {}).get(name, 1.0) for name in names]
     while True:
         yield (
-            make_shapes(rng) if rng.random() < shapes else make_thing(sprites, names, weights, rng)
+            make_shapes(rng)
+            if rng.random() < SHAPE_SHARE
+            else make_thing(sprites, names, weights, spread, rng)
         )
 
 

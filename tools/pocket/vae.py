@@ -102,7 +102,7 @@ def cache_latents(data: Path, tiny: AutoencoderTiny) -> np.ndarray:
 
 def tensor(pictures: np.ndarray) -> torch.Tensor:
     """uint8 (N, H, W, 3) to float (N, 3, H, W) in [-1, 1], channels last."""
-    batch = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+    batch = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2)
     return (batch.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
