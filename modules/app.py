@@ -100,6 +100,7 @@ def _studio_and_plugins(settings: Settings, worker: Worker | None) -> tuple[Stud
         names=SamplerNames(),
         limits=settings.limits,
         spool_dir=settings.spool_dir,
+        default_model=settings.default_model,
         dispatcher=dispatcher,
     )
     return studio, plugins
