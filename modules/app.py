@@ -35,9 +35,11 @@ class App:
 
 
 def build_app(settings: Settings) -> App:
-    """The page and the queue behind it; the worker's process is started first, so that it loads while the page is built."""
+    """The page and the queue behind it; `studio.start()` sets the queue going, once the page answers.
+
+    Whoever calls this holds the lock of the data folder (`services.instance`).
+    """
     studio, plugins = _studio_and_plugins(settings, ChildWorker(settings))
-    studio.start()
 
     from modules.api.server import create_app
     from modules.ui.shell import build_page

@@ -110,7 +110,7 @@ def _serve(run: _Run) -> int:
             lock.tell(url)
             app = build_app(settings.model_copy(update={"port": port}))
             try:
-                serve(app.asgi, sock, lambda: _announce(run, url))
+                serve(app.asgi, sock, lambda: _opened(run, url, app.studio))
             except _Terminated:
                 return OK
             finally:
@@ -493,8 +493,9 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _announce(run: _Run, url: str) -> None:
-    """Say where the page is, now that it answers."""
+def _opened(run: _Run, url: str, studio: "Studio") -> None:
+    """The page answers: start the queue (its worker would only have slowed the page down before) and say where it is."""
+    studio.start()
     print(run.say("cli.serve.ready", url=url), flush=True)
     if run.settings.open_browser:
         import webbrowser

@@ -500,7 +500,7 @@ window.noisette = (() => {
       el("span", { class: "nz-state", text: stopping === job.id ? t("stopping") : t("state." + job.state) }),
     );
     if (job.mine && !over) row.append(button(t("queue.cancel.short"), () => cancel(job.id), { "aria-label": t("queue.cancel", { id: job.id }), "data-focus": "c" + job.id }));
-    else if (job.mine && job.first) row.append(button(t("queue.show"), () => { selected = job.first; openTab("create"); draw(); }, { "aria-label": t("queue.show.long", { id: job.id }), "data-focus": "s" + job.id }));
+    else if (job.mine && job.first) row.append(button(t("queue.show"), () => { selected = job.first; openTab("txt2img"); draw(); }, { "aria-label": t("queue.show.long", { id: job.id }), "data-focus": "s" + job.id }));
     return row;
   }
 
@@ -583,7 +583,7 @@ window.noisette = (() => {
   }
 
   function openTab(name) {
-    const order = ["create", "queue", "extensions"];
+    const order = ["txt2img", "queue", "extensions"];
     document.querySelectorAll("#nz-tabs [role=tab]")[order.indexOf(name)]?.click();
   }
 

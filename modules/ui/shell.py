@@ -58,7 +58,7 @@ class Page:
             bare(_HEADER, elem_id="nz-top")
             bridge = make_bridge()
             with gr.Tabs(elem_id="nz-tabs"):
-                with gr.Tab(t("tab.create"), id="create"):
+                with gr.Tab(t("tab.txt2img"), id="txt2img"):
                     txt2img.build(self._studio, self._plugins, bridge, blocks)
                 with gr.Tab(t("tab.queue"), id="queue"):
                     queue.build()

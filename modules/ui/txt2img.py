@@ -1,4 +1,4 @@
-"""The Create tab: prompt, Generate and picture first, everything else in the column beside them."""
+"""The txt2img tab: prompt, Generate and picture first, everything else in the column beside them."""
 
 import json
 from collections.abc import Mapping, Sequence
