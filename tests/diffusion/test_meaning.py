@@ -54,7 +54,7 @@ def test_the_background_has_the_colour_that_was_asked_for(pocket, colour):
 def test_emphasis_is_felt_and_a_plain_weight_is_not(pocket):
     plain = picture(pocket, ask("a cat on a red background"))
     assert (picture(pocket, ask("a cat on a (red:1.0) background")) == plain).all()
-    assert np.abs(picture(pocket, ask("a cat on a (red:0.3) background")) - plain).mean() > 1
+    assert np.abs(picture(pocket, ask("a (cat:0) on a red background")) - plain).mean() > 1
 
 
 ADD_NOISE = {"euler_a", "dpm2_a", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde", "dpmpp_sde"}

@@ -122,7 +122,7 @@ def test_killed_at_any_moment(tmp_path, start, child, rounds):
     jobs, kills = [], 0
     for _ in range(rounds):
         jobs += submit(tmp_path, 2)
-        process = start(tmp_path, child=child, seconds=0.002)
+        process = start(tmp_path, child=child, seconds=0.03 if child else 0.002)
         time.sleep(chance.uniform(0.0, 0.15) + 0.5 * child)
         process.kill()
         kills += end(process) == -signal.SIGKILL
