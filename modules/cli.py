@@ -140,11 +140,16 @@ def _txt2img(run: _Run) -> int:
 def _queue(run: _Run) -> int:
     action = run.options.action
     with run.studio() as studio:
-        if action == "cancel":
+        if action in ("cancel", "retry"):
             if run.options.id is None:
                 raise UserError("cli.queue.which")
-            job = studio.cancel(run.options.id)
-            print(run.say("cli.queue.cancelled", id=job.id, state=job.state.value))
+            if action == "retry":
+                print(run.say("cli.queue.retried", id=studio.retry(run.options.id).id))
+            else:
+                job = studio.cancel(run.options.id)
+                print(run.say("cli.queue.cancelled", id=job.id, state=job.state.value))
+        elif run.options.id is not None:
+            raise UserError("cli.queue.no_id", action=action, id=run.options.id)
         elif action == "clear":
             print(run.say("cli.queue.cleared", count=studio.cancel_queued()))
         else:
@@ -410,7 +415,11 @@ def _parser(language: str) -> argparse.ArgumentParser:
     _txt2img_arguments(command("txt2img"), say)
     queue = command("queue")
     queue.add_argument(
-        "action", nargs="?", choices=("list", "cancel", "clear"), default="list", help=say("action")
+        "action",
+        nargs="?",
+        choices=("list", "cancel", "retry", "clear"),
+        default="list",
+        help=say("action"),
     )
     queue.add_argument("id", nargs="?", type=int, help=say("id"))
     queue.add_argument("--limit", type=int, default=50, help=say("limit"))

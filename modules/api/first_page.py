@@ -5,7 +5,8 @@ What the head needs has to be in the document itself: Gradio adds its own only o
 
 import re
 from collections.abc import Sequence
-from http.cookies import SimpleCookie
+
+from starlette.requests import cookie_parser
 
 from modules.api.face import Visitors
 from modules.api.guard import ASGI, Message, Receive, Scope, Send
@@ -66,11 +67,13 @@ class FirstPage:
 
     def _cookie(self, headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
         """The visitor's id, renewed for a year with each visit."""
-        given: SimpleCookie = SimpleCookie()
+        # Browsers send the cookies of every port of a host: what another program's look like must not matter. The
+        # other routes read ours through the same parser, so both see the same visitor.
+        given: dict[str, str] = {}
         for key, value in headers:
             if key.lower() == b"cookie":
-                given.load(value.decode("latin-1"))
-        visitor = self._visitors.of({name: morsel.value for name, morsel in given.items()})
+                given.update(cookie_parser(value.decode("latin-1")))
+        visitor = self._visitors.of(given)
         if visitor == self._visitors.anonymous:
             visitor = self._visitors.new()
         # Lax: a link to this page from elsewhere must lead to the same visitor, not to a new one.

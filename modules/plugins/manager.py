@@ -16,7 +16,7 @@ from modules.plugins.blame import blame
 from modules.plugins.finisher import Finisher
 from modules.plugins.hookspecs import PROJECT, Hooks
 from modules.plugins.loader import ExtensionImporter
-from modules.plugins.manifest import FILE_NAME, Manifest
+from modules.plugins.manifest import Manifest
 from modules.plugins.options import Options
 from modules.plugins.panel import Panel
 from modules.schema import Event, GenerationRequest
@@ -303,11 +303,7 @@ def _extension_folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_dir()
-        and not path.name.startswith((".", "_"))
-        and ((path / FILE_NAME).exists() or any(path.glob("*.py")))
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))
     )
 
 

@@ -204,7 +204,7 @@ class JobStore:
         """
         with self._transaction() as db:
             self._one(job_id)
-            db.execute(
+            added = db.execute(
                 "INSERT INTO pictures (job_id, number, path, width, height, seed, infotext, created) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, number) DO NOTHING",
                 (
@@ -218,6 +218,10 @@ class JobStore:
                     self._clock(),
                 ),
             )
+            if (
+                added.rowcount
+            ):  # it gets somewhere: only deaths without a new picture speak against a job
+                db.execute("UPDATE jobs SET attempts = 0 WHERE id = ?", (job_id,))
             row = db.execute(
                 "SELECT * FROM pictures WHERE job_id = ? AND number = ?", (job_id, saved.index)
             ).fetchone()

@@ -145,7 +145,8 @@ window.noisette = (() => {
 
   function noticed(before, now) {
     if (!now) return;
-    if (expected && now.id >= expected) { sending = 0; expected = 0; }
+    // The new job is there, or waits behind one of ours that runs: then that one is what there is to see.
+    if (expected && (now.id >= expected || now.state === "running" || now.state === "queued")) { sending = 0; expected = 0; }
     const same = before && before.id === now.id;
     if (now.state === "queued" && !same) say(t("live.queued"));
     if (now.state === "running") {

@@ -59,6 +59,12 @@ def test_a_visitor_stays_the_same(client: TestClient):
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
+    for foreign in ('other={"a":1}', "a=\u00e9", "a[b]=c; x,y=1", "a(b=c", "=;;=", '"'):
+        header = f"{foreign}; noisette_visitor={first}".encode("utf-8")
+        client.cookies.clear()
+        renewed = client.get("/", headers=[(b"cookie", header)])
+        assert renewed.status_code == 200
+        assert f"noisette_visitor={first};" in renewed.headers["set-cookie"], foreign
     client.cookies.set("noisette_visitor", "../../etc")
     assert "../" not in client.get("/").headers["set-cookie"]
     client.cookies.clear()

@@ -111,6 +111,14 @@ def test_a_broken_extension_is_a_line_and_the_rest_start(fault: str, folder: Pat
     plugins.close()
 
 
+def test_a_folder_that_is_no_extension_has_a_line_too(folder: Path) -> None:
+    (folder / "for_another_program").mkdir()
+    plugins = Plugins.load(folder)
+    assert [report.name for report in plugins.reports] == ["echo", "for_another_program"]
+    assert "no extension.toml" in str(plugins.reports[1].reason)
+    plugins.close()
+
+
 def test_safe_mode_starts_without_any(folder: Path) -> None:
     plugins = Plugins.load(folder, safe_mode=True)
     assert [report.state for report in plugins.reports] == [DISABLED]

@@ -93,7 +93,7 @@ def test_a_worker_that_dies_once_costs_nothing(make_house):
     here = make_house(worker=Dying(1))
     here.studio.start()
     job = here.finish(here.studio.submit(ASKED).id)
-    assert (job.state, job.attempts, len(job.pictures)) == (JobState.DONE, 1, 1)
+    assert (job.state, job.attempts, len(job.pictures)) == (JobState.DONE, 0, 1)
 
 
 def test_a_job_that_kills_its_worker_is_given_up_and_the_next_is_right(make_house):
@@ -101,7 +101,9 @@ def test_a_job_that_kills_its_worker_is_given_up_and_the_next_is_right(make_hous
     here.studio.start()
     poison = here.finish(here.studio.submit(ASKED).id)
     assert poison.state is JobState.FAILED
-    assert "died 2 times (last: SIGKILL)" in str(UserError.from_dict(poison.error))
+    assert "died 2 times without a picture (last: SIGKILL)" in str(
+        UserError.from_dict(poison.error)
+    )
     assert here.finish(here.studio.submit(ASKED).id).state is JobState.DONE
 
 
@@ -268,7 +270,7 @@ def test_with_a_real_child_that_dies_in_the_middle(make_house, tmp_path):
     here = make_house(worker=worker)
     here.studio.start()
     job = here.finish(here.studio.submit(ASKED.replace(batch_count=2)).id, 20)
-    assert (job.state, job.attempts, len(job.pictures)) == (JobState.DONE, 1, 2)
+    assert (job.state, job.attempts, len(job.pictures)) == (JobState.DONE, 0, 2)
 
 
 def test_a_wish_to_cancel_survives_the_death_of_the_worker(make_house):

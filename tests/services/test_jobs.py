@@ -111,6 +111,19 @@ def test_recovery_tries_once_more_and_then_gives_up(store):
     assert store.claim("me").id == job.id
 
 
+def test_deaths_between_which_a_picture_was_made_do_not_add_up(store):
+    job = store.submit(REQUEST.replace(batch_count=9))
+    for index in range(2 * MAX_ATTEMPTS):
+        store.claim("me")
+        store.add_picture(job.id, saved(index))
+        (again,) = store.recover()
+        assert (again.state, again.attempts) == (JobState.QUEUED, 1)
+    store.claim("me")
+    store.add_picture(job.id, saved(0))  # an old one, found again, is no progress
+    (given_up,) = store.recover()
+    assert given_up.state is JobState.FAILED
+
+
 def test_recovery_cancels_what_was_to_be_cancelled(store):
     job = store.submit(REQUEST)
     store.claim("me")
