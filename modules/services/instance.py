@@ -45,11 +45,10 @@ class InstanceLock:
                 self._lock.acquire(timeout=0)
             except Timeout as error:
                 holder = self.holder()
+                # Without a page it is a command (txt2img) that works through the queue itself.
+                key = "error.instance.taken" if holder.url else "error.instance.taken.command"
                 raise UserError(
-                    "error.instance.taken",
-                    folder=self._folder.parent,
-                    pid=holder.pid or "?",
-                    url=holder.url or "-",
+                    key, folder=self._folder.parent, pid=holder.pid or "?", url=holder.url
                 ) from error
             self.tell(url)
         return self

@@ -37,7 +37,11 @@ def test_a_second_one_is_refused_and_told_by_whom(tmp_path):
 
 
 def test_given_back_it_can_be_taken_again(tmp_path):
-    with InstanceLock(tmp_path).acquire(), pytest.raises(UserError):
+    # No page is served here: the message speaks of a command, and names no address.
+    with (
+        InstanceLock(tmp_path).acquire(),
+        pytest.raises(UserError, match=r"A command of Noisette .*process \d+\)"),
+    ):
         InstanceLock(tmp_path).acquire()
     lock = InstanceLock(tmp_path).acquire("u")
     assert lock.holder().url == "u"
