@@ -55,7 +55,7 @@ class Settings(BaseModel):
 
     @property
     def database(self) -> Path:
-        """Jobs, the index of pictures and drafts."""
+        """Jobs and the index of pictures."""
         return self.data_dir / "data" / "noisette.sqlite3"
 
     @property

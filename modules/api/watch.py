@@ -101,7 +101,6 @@ def watch_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
                         "version": report.version,
                         "state": str(report.state),
                         "reason": _texts(report.reason),
-                        "hooks": list(report.hooks),
                     }
                     for report in studio.extensions()
                 ]

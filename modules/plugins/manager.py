@@ -4,7 +4,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -118,9 +118,7 @@ class Plugins:
         """Switch an extension off and keep the reason in its report."""
         report = self._reports[name]
         self._remove(name)
-        self._reports[name] = ExtensionReport(
-            **{**report.__dict__, "state": FAILED, "reason": error, "hooks": ()}
-        )
+        self._reports[name] = replace(report, state=FAILED, reason=error, hooks=())
 
     def check(self, request: GenerationRequest) -> GenerationRequest:
         """Validate the extensions' options in `request.extras`; returns the request with them complete.
@@ -200,7 +198,7 @@ class Plugins:
             lines = "".join(traceback.format_exception(cause)) if cause else ""
             log.warning("%s", error, exc_info=cause)
             report = _bare_report(name, FAILED, error)
-            self._reports[name] = ExtensionReport(**{**report.__dict__, "traceback": lines})
+            self._reports[name] = replace(report, traceback=lines)
             return
         self._reports[name] = ExtensionReport(
             name=name,

@@ -1,7 +1,6 @@
 """What an extension mounts on a tab."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -18,4 +17,3 @@ class Panel:
     title_zh: str = ""
     build: str | None = None
     open: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)

@@ -236,8 +236,7 @@ class _Story:
 
     def _preview(self, progress: StepReport) -> str | None:
         previews = self._service._previews
-        due = previews.every > 0 and progress.step % previews.every == 0
-        if progress.preview is None or not due or self._preview_failed:
+        if progress.preview is None or self._preview_failed:
             return None
         name = f"{self._job.id}.webp"
         try:

@@ -29,7 +29,7 @@ def size_for(aspect: str, card: ModelCard) -> tuple[int, int]:
 
 
 def aspect_of(width: int | None, height: int | None) -> str | None:
-    """The name of the shape, or None when it is none of ours (3 % of tolerance: sizes are rounded)."""
+    """The name of the shape, or None when it is none of ours (7 % of tolerance: sizes are rounded)."""
     if not width or not height:
         return None
     ratio = width / height

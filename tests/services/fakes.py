@@ -68,13 +68,16 @@ class FakeGenerate:
         *,
         first: int,
         count: int,
-        preview: bool,
+        preview: int,
     ) -> list[Image.Image]:
         self.calls.append((first, count))
 
         def tell(stage: Stage, step: int = 0) -> None:
             self.before(stage.value, step)
-            shown = Image.new("RGB", (8, 8)) if preview and step else None
+            due = (
+                bool(preview and step) and step % preview == 0
+            )  # as the real one: every so many steps
+            shown = Image.new("RGB", (8, 8)) if due else None
             report(FakeProgress(stage, step, request.steps or 0, shown))
 
         tell(Stage.ENCODING)
