@@ -3,7 +3,7 @@ rem Starts Noisette on Windows, and makes what it needs the first time. The same
 rem NOISETTE_PYTHON, TORCH_INDEX_URL, NOISETTE_TORCH and NOISETTE_SKIP_SPACE_CHECK.
 rem
 rem   launch.bat [COMMAND] [arguments]    .venv\Scripts\python webui.py COMMAND ...; without a command: serve
-rem   launch.bat test [arguments]         the tests: pytest with these arguments
+rem   launch.bat test [arguments]         the tests: all of them, or pytest with these arguments
 setlocal EnableExtensions DisableDelayedExpansion
 chcp 65001 >nul
 
@@ -60,8 +60,13 @@ exit /b %errorlevel%
 set "REST="
 for /f "tokens=1,*" %%a in ("%*") do set "REST=%%b"
 cd /d "%ROOT%"
-"%PYTHON%" -m pytest %REST%
-exit /b %errorlevel%
+if defined REST (
+    "%PYTHON%" -m pytest %REST%
+    exit /b
+)
+rem Those that drive a browser take as long again and want the machine to themselves: launch.bat test -m browser -n 0
+"%PYTHON%" -m pytest -m "not browser"
+exit /b
 
 rem ---------------------------------------------------------------------------------------------- is all in place?
 
@@ -131,7 +136,8 @@ if errorlevel 1 (
 if defined TESTING (
     call :tests_ready
     if errorlevel 1 (
-        call :pip_install "requirements\test.txt" --no-deps --require-hashes -r "%ROOT%requirements\test.txt"
+        set PIP_WHAT=--no-deps --require-hashes -r "%ROOT%requirements\test.txt"
+        call :pip_install "requirements\test.txt"
         if errorlevel 1 exit /b 1
         copy /b /y "%ROOT%requirements\test.txt" "%TEST_STAMP%" >nul
     )
@@ -152,12 +158,13 @@ if errorlevel 1 exit /b 1
 call :remove_other_torch
 >"%TORCH_FILE%" echo %WORDS%^|%INDEX%
 rem The lock is complete, hence --no-deps: pip takes exactly these files or stops.
-call :pip_install "requirements\lock.txt" --no-deps --require-hashes -r "%ROOT%requirements\lock.txt"
+set PIP_WHAT=--no-deps --require-hashes -r "%ROOT%requirements\lock.txt"
+call :pip_install "requirements\lock.txt"
 if errorlevel 1 exit /b 1
-set "WHAT=%WORDS:'="%"
-if "%WORDS%"=="lock" set WHAT=-r "%ROOT%requirements\torch.txt"
-if not "%INDEX%"=="pip" set WHAT=%WHAT% --index-url "%INDEX%"
-call :pip_install "PyTorch" %WHAT%
+set PIP_WHAT=%WORDS:'="%
+if "%WORDS%"=="lock" set PIP_WHAT=-r "%ROOT%requirements\torch.txt"
+if not "%INDEX%"=="pip" set PIP_WHAT=%PIP_WHAT% --index-url "%INDEX%"
+call :pip_install "PyTorch"
 if errorlevel 1 exit /b 1
 >"%VENV%\Scripts\noisette.cmd" echo @"%%~dp0python.exe" "%%~dp0..\..\webui.py" %%*
 call :write_expected
@@ -270,18 +277,18 @@ echo Another build of PyTorch is asked for; removing the present one ...
 "%PYTHON%" -m pip uninstall --quiet --yes torch torchvision
 exit /b 0
 
-rem pip_install WHAT ARGUMENTS ...
+rem pip_install WHAT, with the arguments for pip in PIP_WHAT: as arguments of a call, torch==2.14.1 would be parted at the "=".
 :pip_install
 echo Installing %~1 ...
 if exist "%LOG%" del "%LOG%"
-"%PYTHON%" -m pip install --disable-pip-version-check --no-input --log "%LOG%" %2 %3 %4 %5 %6 %7 %8 %9
+"%PYTHON%" -m pip install --disable-pip-version-check --no-input --log "%LOG%" %PIP_WHAT%
 if not errorlevel 1 exit /b 0
 findstr /c:"No space left on device" /c:"not enough space on the disk" "%LOG%" >nul 2>nul
 if not errorlevel 1 (
     call :say "noisette: the disk ran full while installing %~1." "Make room and start again: what is there already is kept. Full log: %LOG%" "安装时磁盘已满。请清理空间后重新启动，已完成的部分会保留。"
     exit /b 1
 )
-findstr "NewConnectionError ConnectTimeout ReadTimeout NameResolutionError ProxyError SSLError ConnectionRefused ConnectionResetError IncompleteRead" "%LOG%" >nul 2>nul
+findstr /c:"NewConnectionError" /c:"ConnectTimeout" /c:"ReadTimeout" /c:"NameResolutionError" /c:"getaddrinfo failed" /c:"unreachable network" /c:"ProxyError" /c:"SSLError" /c:"connection error" /c:"actively refused" /c:"ConnectionRefused" /c:"ConnectionResetError" /c:"IncompleteRead" "%LOG%" >nul 2>nul
 if not errorlevel 1 (
     call :say "noisette: the package index could not be reached while installing %~1." "Check the connection and start again. Behind a proxy: set PIP_PROXY=http://proxy:port   Without a network: set PIP_NO_INDEX=1 and PIP_FIND_LINKS=C:\folder\of\wheels   Full log: %LOG%" "安装时无法连接软件包索引。请检查网络后重试；代理请设 PIP_PROXY；离线请设 PIP_NO_INDEX=1 和 PIP_FIND_LINKS。"
     exit /b 1
@@ -291,6 +298,15 @@ if not errorlevel 1 (
     call :say "noisette: a package of %~1 is not the one that Noisette was made with (its checksum differs), so it was not installed." "Run .venv\Scripts\python -m pip cache purge and start again. Full log: %LOG%" "软件包校验和不符，未安装。请清除 pip 缓存后重试。"
     exit /b 1
 )
+findstr /c:"No matching distribution found" /c:"Could not find a version" "%LOG%" >nul 2>nul
+if errorlevel 1 goto pip_failed
+if defined PIP_NO_INDEX (
+    call :say "noisette: a wheel is missing while installing %~1 without a network: PIP_NO_INDEX is set." "Put it into the folder that PIP_FIND_LINKS names, made for this machine and Python, and start again. Full log: %LOG%" "离线安装时缺少 wheel 文件。请将其放入 PIP_FIND_LINKS 指定的文件夹后重新启动。"
+    exit /b 1
+)
+call :say "noisette: the package index has no build for this machine of a package of %~1." "Another Python may help: set NOISETTE_PYTHON=C:\path\to\python.exe   For torch, another index or wheel: TORCH_INDEX_URL, NOISETTE_TORCH. Full log: %LOG%" "软件包索引中没有适合本机的版本。可换一个 Python 版本；PyTorch 可用 TORCH_INDEX_URL 或 NOISETTE_TORCH 指定来源。"
+exit /b 1
+:pip_failed
 call :say "noisette: pip could not install %~1. Its messages stand above; the full log is %LOG%" "Start again to go on where it stopped; removing the folder .venv starts from nothing." "pip 安装失败，详见上方信息和日志。重新启动会继续安装；删除 .venv 可从头开始。"
 exit /b 1
 

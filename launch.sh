@@ -2,7 +2,7 @@
 # Starts Noisette, and makes what it needs the first time.
 #
 #   ./launch.sh [COMMAND] [arguments]   .venv/bin/python webui.py COMMAND ...; without a command: serve
-#   ./launch.sh test [arguments]        the tests: pytest with these arguments
+#   ./launch.sh test [arguments]        the tests: all of them, or pytest with these arguments
 #
 # The first start makes .venv and installs requirements/lock.txt and PyTorch into it. Later starts find a stamp that says
 # so, compare it with the files of today and go on at once, without the network. These variables change what is done:
@@ -367,6 +367,8 @@ fi
 
 if [ -n "$testing" ]; then
     cd "$ROOT"
+    # Those that drive a browser take as long again and want the machine to themselves: `./launch.sh test -m browser -n 0`.
+    [ $# -gt 0 ] || set -- -m "not browser"
     exec "$PYTHON" -m pytest "$@"
 fi
 exec "$PYTHON" "$ROOT/webui.py" "$@"
