@@ -10,11 +10,11 @@ the last one), so the picture holds the request as JSON beside it: see `modules.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from pydantic import ValidationError
-
+from modules.imaging.parameters import Understood, understood, written
 from modules.schema import GenerationRequest
 
 NEGATIVE = "Negative prompt:"
@@ -34,6 +34,9 @@ class PictureFacts:
     sampler: str = ""
     schedule: str = ""
     version: str = ""
+    vae_hash: str = ""
+    hires_sampler: str = ""
+    hires_schedule: str = ""
     extras: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -48,25 +51,23 @@ class Infotext:
 
 def write(request: GenerationRequest, *, index: int, facts: PictureFacts) -> str:
     """The text for picture `index` (0-based) of a resolved request."""
-    size = f"{request.width}x{request.height}" if request.width and request.height else None
-    parameters: dict[str, object] = {
-        "Steps": request.steps,
-        "Sampler": facts.sampler or request.sampler,
-        "Schedule type": facts.schedule or None,
-        "CFG scale": None if request.cfg_scale is None else _number(request.cfg_scale),
-        "Seed": request.seed_of(index) if request.seed >= 0 else None,
-        "Size": size,
-        "Model hash": facts.model_hash or None,
-        "Model": facts.model or request.model,
-        "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
-        **facts.extras,
-        "Version": facts.version or None,
-    }
+    parameters = {**written(request, index, facts), **facts.extras}
+    if facts.version:
+        parameters["Version"] = facts.version
     line = ", ".join(
         f"{key}: {_quote(value)}" for key, value in parameters.items() if value is not None
     )
     negative = f"{NEGATIVE} {request.negative_prompt}" if request.negative_prompt else ""
     return "\n".join(part for part in (request.prompt, negative, line) if part)
+
+
+def extended(text: str, more: Mapping[str, object]) -> str:
+    """A text with more parameters at its end; those that it has already stay, and who reads it takes the last."""
+    line = ", ".join(f"{key}: {_quote(value)}" for key, value in more.items())
+    text = text.replace("\r\n", "\n").strip()
+    if not text or not line:
+        return text or line
+    return f"{text}, {line}" if read(text).parameters else f"{text}\n{line}"
 
 
 def read(text: str) -> Infotext:
@@ -92,44 +93,56 @@ def read(text: str) -> Infotext:
     return Infotext("\n".join(prompt).strip(), "\n".join(negative).strip(), parameters)
 
 
-def to_request(text: str) -> tuple[GenerationRequest, tuple[str, ...]]:
+Reader = Callable[[Mapping[str, str]], tuple[Mapping[str, Mapping[str, Any]], Collection[str]]]
+"""Options of extensions, by extension and name, that parameters mean, and the keys of those that were used."""
+
+
+def to_request(
+    text: str, extensions: Reader | None = None
+) -> tuple[GenerationRequest, tuple[str, ...]]:
     """The request that a text describes as far as it can be told, and the parameters that could not be used.
 
-    Names of models and samplers are taken as they stand; whoever submits the request checks them.
+    Names of models and samplers are taken as they stand; whoever submits the request checks them. Settings of
+    img2img need the picture's id to make a request: without it they are among the unused; see `to_fields`.
+
+    `extensions` is offered the parameters that are no field.
     """
     info = read(text)
-    request = GenerationRequest(prompt=info.prompt, negative_prompt=info.negative_prompt)
-    unused: list[str] = []
-    for key, value in info.parameters.items():
-        fields = _fields(key, value)
-        try:
-            request = request.replace(**fields) if fields else request
-        except ValidationError:
-            fields = None
-        if fields is None:
-            unused.append(f"{key}: {value}")
-    return request, tuple(unused)
+    found = _understood(info, extensions)
+    left_out = found.incomplete()
+    fields = {name: value for name, value in found.fields.items() if name not in left_out}
+    request = GenerationRequest.model_validate(
+        {"prompt": info.prompt, "negative_prompt": info.negative_prompt, **fields}
+    )
+    dropped = [(key, value) for key, value, path in found.used if path[0] in left_out]
+    return request, _lines([*found.unused, *dropped])
 
 
-_ONE_FIELD = {
-    "Steps": "steps",
-    "Sampler": "sampler",
-    "Schedule type": "schedule",
-    "CFG scale": "cfg_scale",
-    "Seed": "seed",
-    "Model": "model",
-    "Clip skip": "clip_skip",
-}
-_SAYS_NOTHING = ("Version", "Model hash")
+def to_fields(
+    text: str, extensions: Reader | None = None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Fields of a request by name, groups as mappings in it, and the parameters that could not be used.
+
+    A group may lack what it needs to be one (`img2img` its picture): enough to fill a form, and each value is valid.
+    """
+    info = read(text)
+    found = _understood(info, extensions)
+    fields = {"prompt": info.prompt, "negative_prompt": info.negative_prompt, **found.fields}
+    return fields, _lines(found.unused)
 
 
-def _fields(key: str, value: str) -> dict[str, str] | None:
-    if key in _ONE_FIELD:
-        return {_ONE_FIELD[key]: value}
-    if key == "Size":
-        width, cross, height = value.partition("x")
-        return {"width": width, "height": height} if cross else None
-    return {} if key in _SAYS_NOTHING else None
+def _understood(info: Infotext, extensions: Reader | None) -> Understood:
+    found = understood(info.parameters)
+    if extensions is not None and found.unused:
+        extras, used = extensions(dict(found.unused))
+        found.unused = [(key, value) for key, value in found.unused if key not in used]
+        if extras:
+            found.fields["extras"] = {name: dict(options) for name, options in extras.items()}
+    return found
+
+
+def _lines(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(f"{key}: {value}" for key, value in pairs)
 
 
 def _parameters(line: str) -> Iterator[tuple[str, str]]:
@@ -174,7 +187,3 @@ def _unquote(text: str) -> str:
     except ValueError:
         return text[1:-1]
     return value if isinstance(value, str) else text
-
-
-def _number(value: float) -> str:
-    return repr(value).removesuffix(".0")

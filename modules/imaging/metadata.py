@@ -34,6 +34,8 @@ _USER_COMMENT = 0x9286
 class Decoded:
     """What a picture says of itself; `request` is exact when `exact`, else read from the text.
 
+    `postprocess` is the request of a picture that was made from another by extensions' steps alone; `request` is then what
+    the text, which came from that other one, says.
     `data` is our JSON beside the request (index, job, model_hash …), empty for pictures of other programs.
     `unused` lists the parameters of the text that no field takes.
     """
@@ -43,6 +45,7 @@ class Decoded:
     data: Mapping[str, JsonValue] = field(default_factory=dict)
     exact: bool = False
     unused: tuple[str, ...] = ()
+    postprocess: GenerationRequest | None = None
 
 
 def infotext(request: GenerationRequest, *, index: int, facts: PictureFacts) -> str:
@@ -86,33 +89,40 @@ def encode(
     return buffer.getvalue()
 
 
-def decode(source: Path | str | IO[bytes] | Image.Image) -> Decoded:
+def decode(
+    source: Path | str | IO[bytes] | Image.Image, extensions: grammar.Reader | None = None
+) -> Decoded:
     """Read what a picture says of itself; a picture without a word gives an empty answer.
+
+    Where only the text tells, `extensions` is offered its parameters that are no field.
 
     Raises:
         UserError: the picture cannot be read.
     """
     if isinstance(source, Image.Image):
-        return _decode(source)
+        return _decode(source, extensions)
     with open_picture(source) as image:
-        return _decode(image)
+        return _decode(image, extensions)
 
 
-def _decode(image: Image.Image) -> Decoded:
+def _decode(image: Image.Image, extensions: grammar.Reader | None) -> Decoded:
     text = _text(image)
     data = _json(image)
     body = data.pop("request", None)
+    postprocess = None
     if isinstance(body, dict):
         try:
             request = GenerationRequest.model_validate(body)
         except ValidationError:
             pass  # from a newer or a foreign program: the text still tells most of it
         else:
-            return Decoded(request, text, data, exact=True)
+            if request.postprocess is None:
+                return Decoded(request, text, data, exact=True)
+            postprocess = request
     if not text:
-        return Decoded(data=data)
-    request, unused = grammar.to_request(text)
-    return Decoded(request, text, data, unused=unused)
+        return Decoded(data=data, postprocess=postprocess)
+    request, unused = grammar.to_request(text, extensions)
+    return Decoded(request, text, data, unused=unused, postprocess=postprocess)
 
 
 def _json(image: Image.Image) -> dict[str, JsonValue]:

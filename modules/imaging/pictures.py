@@ -1,15 +1,19 @@
 """Opening pictures that somebody else made, without trusting them; and small copies of ours."""
 
 import io
+import re
+import warnings
 from pathlib import Path
 from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
-from modules.errors import LimitError, UserError
+from modules.errors import LimitError, UserError, cause
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 64_000_000
+MAX_OWN_PIXELS = 160_000_000
+"""Of pictures that were made here, such as large grids; nothing larger is decoded by whatever code."""
 
 
 def open_picture(source: Path | str | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -26,16 +30,25 @@ def open_picture(source: Path | str | IO[bytes], *, max_pixels: int = MAX_PIXELS
     try:
         image = Image.open(source, formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise LimitError("error.picture.pixels", name=name, found="?", most=max_pixels) from error
+        said = re.search(r"\((\d+) pixels\)", str(error))
+        found = said.group(1) if said else "?"
+        raise LimitError("error.picture.pixels", name=name, found=found, most=max_pixels) from error
     except UnidentifiedImageError as error:
         raise UserError("error.picture.format", name=name, formats=", ".join(FORMATS)) from error
     except (OSError, ValueError, SyntaxError) as error:
-        raise UserError("error.picture.read", name=name, why=error) from error
+        raise UserError("error.picture.read", name=name, why=cause(error)) from error
     if image.width * image.height > max_pixels:
         found = image.width * image.height
         image.close()
         raise LimitError("error.picture.pixels", name=name, found=found, most=max_pixels)
     return image
+
+
+def cap_pillow() -> None:
+    """Hold Pillow itself to `MAX_OWN_PIXELS`, also where an extension opens a picture without `open_picture`."""
+    Image.MAX_IMAGE_PIXELS = MAX_OWN_PIXELS
+    # Between its limit and twice as much Pillow only warns, and decodes.
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 def thumbnail(source: Path | str | IO[bytes], side: int) -> bytes:
@@ -49,7 +62,7 @@ def thumbnail(source: Path | str | IO[bytes], side: int) -> bytes:
             image.draft("RGB", (side, side))  # a JPEG decodes at a fraction of its size
             image.thumbnail((side, side), Image.Resampling.LANCZOS)
         except (OSError, ValueError, SyntaxError) as error:
-            raise UserError("error.picture.read", name=source, why=error) from error
+            raise UserError("error.picture.read", name=source, why=cause(error)) from error
         return webp(image)
 
 

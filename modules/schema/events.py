@@ -1,9 +1,11 @@
 """What happens during a job: small messages that cross from the worker's process to the page's as JSON."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+
+from modules.errors import UserError
 
 
 class Stage(StrEnum):
@@ -11,7 +13,9 @@ class Stage(StrEnum):
 
     LOADING = "loading"
     ENCODING = "encoding"
+    PREPARING = "preparing"
     DENOISING = "denoising"
+    UPSCALING = "upscaling"
     DECODING = "decoding"
     FINISHING = "finishing"
     SAVING = "saving"
@@ -33,9 +37,10 @@ class StageChanged(_Event):
 
 
 class StepDone(_Event):
-    """One denoising step is done; `preview` names an image file in the spool folder when there is a new one."""
+    """One step of `stage` is done; `preview` names an image file in the spool folder when there is a new one."""
 
     type: Literal["step"] = "step"
+    stage: Stage = Stage.DENOISING
     step: int = Field(description="1-based, within this batch")
     steps: int
     batch: int = 0
@@ -60,7 +65,19 @@ class Warned(_Event):
     """Something the user should know although the job goes on; kept with the job."""
 
     type: Literal["warning"] = "warning"
-    text: str
+    warning: dict[str, JsonValue] = Field(
+        description="UserError.to_dict(): a text in each language"
+    )
+
+    @classmethod
+    def of(cls, key: str, **values: object) -> Self:
+        """The text of `key` with its values; see `UserError`."""
+        return cls.model_validate({"warning": UserError(key, **values).to_dict()})
+
+    @property
+    def text(self) -> str:
+        """In English."""
+        return UserError.from_dict(self.warning).message()
 
 
 class Finished(_Event):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from modules.schema.layout import Layout
 from modules.schema.request import GenerationRequest
 
 
@@ -58,5 +59,24 @@ class Job(BaseModel):
     started: float | None = None
     finished: float | None = None
     error: dict[str, JsonValue] | None = Field(default=None, description="UserError.to_dict()")
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[dict[str, JsonValue], ...] = Field(
+        default=(), description="UserError.to_dict() each"
+    )
     pictures: tuple[Picture, ...] = ()
+    cells: int = Field(default=0, description="of its layout; 0 for a job that is no grid")
+    sheets: int = Field(default=0, description="pictures of all cells, which come after theirs")
+    layout: Layout | None = Field(
+        default=None, description="a grid; only here while the job is run, see `JobStore.layout`"
+    )
+
+    @property
+    def wanted(self) -> int:
+        """How many pictures it makes in all."""
+        return self.cells + self.sheets if self.cells else self.request.pictures
+
+    def seed_of(self, index: int) -> int:
+        """The seed of picture `index`; a sheet has that of the request."""
+        if self.layout is None:
+            return self.request.seed_of(index)
+        cells = self.layout.cells
+        return (cells[index].request if index < len(cells) else self.request).seed_of(0)

@@ -36,6 +36,10 @@ class ModelCard(BaseModel):
     name: str = Field(description="unique; what requests and the command line use")
     title: str
     family: str
+    variant: str = Field(
+        default="base",
+        description="inpaint: reads a mask and the masked picture too; edit: the picture to be edited",
+    )
     path: Path
     size_bytes: int
     prediction_type: str = "epsilon"

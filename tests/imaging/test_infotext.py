@@ -35,7 +35,7 @@ def test_the_text_is_what_the_others_write():
         "a cat\n"
         "Negative prompt: a dog\n"
         "Steps: 20, Sampler: Euler a, Schedule type: Karras, CFG scale: 7, Seed: 42, Size: 512x768, "
-        "Model hash: 0123456789, Model: pocket, Clip skip: 2, Version: N 1"
+        "Model hash: 0123456789, Model: pocket, Clip skip: 2, RNG: CPU, Version: N 1"
     )
 
 

@@ -22,7 +22,7 @@ EVENTS: list[Event] = [
     StageChanged(job_id=1, stage=Stage.LOADING),
     StepDone(job_id=1, step=3, steps=20, preview="1.webp"),
     ImageSaved(job_id=1, index=0, path="a.png", width=8, height=8, seed=5, infotext="红苹果"),
-    Warned(job_id=1, text="slow"),
+    Warned.of("notice.memory.batch").model_copy(update={"job_id": 1}),
     Finished(job_id=1, cancelled=True),
     Failed(job_id=1, error=UserError("error.limit", field="x").to_dict()),  # type: ignore[arg-type]
 ]
