@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from pydantic import JsonValue
 
+    from modules.diffusion.guidance import Row
     from modules.diffusion.parts import Parts
     from modules.schema import GenerationRequest
 
 
 @dataclass
 class Step:
-    """One call of the denoiser. With n pictures in the batch, `model_input` and `conditioning` have n rows
-    without guidance and 2n with it (the negative half first)."""
+    """One look of the sampler at the picture: one call of the denoiser, or more where prompts differ in length.
+
+    Latents are clean + sigma * noise for every sampler.
+    """
 
     index: int
-    """0-based call of the denoiser; samplers of second order call it about twice per step."""
+    """0-based look of the sampler; samplers of second order look about twice per step."""
     total: int
-    """Calls in all."""
+    """Looks in all; an estimate where the sampler is adaptive."""
+    step: int
+    """0-based step, of those asked for, that the look belongs to."""
+    steps: int
+    """How many were asked for."""
     timestep: torch.Tensor
-    """0-dimensional, on the training scale (0 to 999)."""
+    """0-dimensional, on the training scale (0 to 999), with fractions."""
     sigma: float
     """Noise level: standard deviation of the noise where the picture's is 1."""
     latents: torch.Tensor
-    """(n, channels, height, width), float32, as the sampler holds them; `after_step` may replace them."""
-    model_input: torch.Tensor
-    """What the denoiser sees, scaled by the sampler; `before_model` may replace it."""
-    conditioning: torch.Tensor
-    """(rows, tokens, width), `encoder_hidden_states` of this call; `before_model` may replace it."""
+    """(n, channels, height, width), float32, at the level `sigma`: where the sampler looks. In `after_step`, which
+    may replace them, those that the whole step led to."""
     request: GenerationRequest
     parts: Parts
-    model_kwargs: dict[str, Any] = field(default_factory=dict)
+    rows: tuple[Row, ...] = field(init=False, repr=False)
+    """What this call of the denoiser reads: n rows of `model_input` and `conditioning` for each entry, in this order."""
+    model_input: torch.Tensor = field(init=False, repr=False)
+    """(rows, channels, height, width), what the denoiser sees, on its own scale and with further input channels;
+    `before_model` may replace it."""
+    conditioning: torch.Tensor = field(init=False, repr=False)
+    """(rows, tokens, width), `encoder_hidden_states` of this call; `before_model` may replace it."""
+    added: Mapping[str, torch.Tensor] = field(init=False, repr=False)
+    """(rows, ...) each: what a family adds beside (`text_embeds`, `time_ids`); `before_model` may replace it."""
+    model_kwargs: dict[str, Any] = field(default_factory=dict, repr=False)
     """Further keyword arguments of this call of the denoiser."""
-    guided: torch.Tensor = field(init=False, repr=False)
-    """(n, ...) the denoiser's answer after guidance; there from `after_guidance` on, which may replace it."""
+    denoised: torch.Tensor = field(init=False, repr=False)
+    """(n, channels, height, width), the clean latents that the model sees, after guidance; there from `after_guidance`
+    on, which may replace it."""
 
     def add_residuals(self, down: Sequence[torch.Tensor], mid: torch.Tensor) -> None:
         """Add ControlNet residuals to the denoiser's blocks; those of several adapters are summed.
@@ -66,6 +81,9 @@ class Adapter:
     name: str = ""
     order: int = 0
     """Adapters run from low to high; equal ones in the order in which they were given."""
+    text_key: str | None = None
+    """What tells apart the prompts that are encoded while it is applied: "" leaves the text encoders alone, any other
+    text names the change, so that encoded prompts are kept from job to job; None keeps none."""
 
     def applied(self, parts: Parts) -> AbstractContextManager[None]:
         """Change the parts on entering and put them back on leaving, bit by bit, whatever happened in between.
@@ -78,7 +96,15 @@ class Adapter:
         """Before each call of the denoiser: add residuals, keyword arguments, or change its input."""
 
     def after_guidance(self, step: Step) -> None:
-        """After guidance, before the sampler's step: may replace `step.guided`."""
+        """After guidance, before the sampler goes on: may replace `step.denoised`."""
 
     def after_step(self, step: Step) -> None:
-        """After the sampler's step: may replace `step.latents`."""
+        """After each whole step of the sampler: may replace `step.latents`."""
+
+    def infotext(self) -> Mapping[str, str]:
+        """Asked when a picture is saved: parameters for its text, such as {"Lora hashes": "ink: 0123456789ab"}."""
+        return {}
+
+    def receipt(self) -> JsonValue:
+        """Asked when a picture is saved: what was done, as plain JSON that is kept in the picture; None for nothing."""
+        return None

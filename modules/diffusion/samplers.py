@@ -1,144 +1,222 @@
-"""The table of samplers: one row each. Importable without torch; diffusers comes in when one is built."""
+"""The table of samplers: one row each. Importable without torch."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
+from modules.diffusion import spacing
 from modules.diffusion.names import lookup, spellings
 from modules.diffusion.schedules import SCHEDULES, Schedule, find_schedule
+from modules.diffusion.solvers import dpm, dpmpp, first_order, multistep, second_order
+from modules.diffusion.solvers.protocol import Solver
+from modules.diffusion.solvers.unipc import unipc
+from modules.diffusion.spacing import Spacing
 from modules.errors import UnknownNameError, UserError
-
-_PLAIN = ("default", "automatic")
-_SPACED = (*_PLAIN, "uniform", "sgm_uniform")
-_SIGMAS = (*_PLAIN, "karras", "exponential", "beta")
-_ALL = (*_SIGMAS, "uniform", "sgm_uniform")
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """One row. `options` go over the model's scheduler configuration; `schedules` are those that the class honours."""
+    """One row; what is not said is as most samplers have it."""
 
     name: str
     label: str
-    class_name: str
+    solver: Solver
     aliases: tuple[str, ...] = ()
-    options: Mapping[str, object] = field(default_factory=dict)
-    schedules: tuple[str, ...] = _ALL
-    automatic: str = "default"
-    """The schedule that "automatic" stands for."""
+    automatic: str = "uniform"
+    """The schedule that "automatic" stands for, as the A1111 family has it."""
+    native: Spacing = spacing.model
+    """The schedule that "default" stands for."""
+    padded: bool = False
+    """Reads the model's own spacing for one step more, as diffusers' multistep solvers do."""
+    unit_start: bool = False
+    """Begins with noise of variance 1 on the model's own scale, however much picture the first level would leave."""
+    eta: float = 0.0
+    """Share of fresh noise where the request says nothing."""
+    noise: Literal["steps", "path"] = "steps"
+    """Fresh noise one after the other, or as pieces of one Brownian path (`latents`)."""
+    discard_next_to_last: bool = False
+    """Leaves the last level above zero out, as the A1111 family does for this sampler."""
+    to_first_level: bool = False
+    """Ends at the first trained level instead of zero where the model's configuration says so (`set_alpha_to_one`)."""
+    cfg_factor: float = 1.0
+    """Times the CFG scale."""
+    noisy: bool = False
+    """Draws noise whatever eta and churn are, or mixes two answers: flow matching models are then walked in sigma."""
+    adaptive: bool = False
+    """Chooses its own steps, so nobody knows beforehand how often it calls the denoiser."""
+    schedules: tuple[str, ...] = tuple(row.name for row in SCHEDULES)
+    """Those that it can follow."""
 
 
-def _dpm(kind: str, order: int = 2, solver: str = "midpoint") -> dict[str, object]:
-    return {
-        "algorithm_type": kind,
-        "solver_order": order,
-        "solver_type": solver,
-        "lower_order_final": True,
-        "final_sigmas_type": "zero",
-    }
-
-
-_MULTI = "DPMSolverMultistepScheduler"
-_SINGLE = "DPMSolverSinglestepScheduler"
+_SIMPLE, _SECOND, _MULTI, _PLUS = first_order, second_order, multistep, dpmpp
 
 SAMPLERS: tuple[Sampler, ...] = (
     Sampler(
         "euler_a",
         "Euler a",
-        "EulerAncestralDiscreteScheduler",
+        _SIMPLE.euler_ancestral,
         ("k_euler_a", "k_euler_ancestral", "euler_ancestral"),
-        schedules=_SPACED,
+        eta=1.0,
     ),
-    Sampler("euler", "Euler", "EulerDiscreteScheduler", ("k_euler",)),
-    Sampler("heun", "Heun", "HeunDiscreteScheduler", ("k_heun",)),
-    Sampler("lms", "LMS", "LMSDiscreteScheduler", ("k_lms",)),
-    Sampler("dpm2", "DPM2", "KDPM2DiscreteScheduler", ("k_dpm_2", "dpm_2"), automatic="karras"),
+    Sampler("euler", "Euler", _SIMPLE.euler, ("k_euler",)),
+    Sampler("heun", "Heun", _SECOND.heun, ("k_heun",)),
+    Sampler("heunpp2", "HeunPP2", _SECOND.heun_plus_plus, ("k_heunpp2", "heun++ 2")),
+    Sampler("lms", "LMS", _MULTI.lms, ("k_lms",)),
+    Sampler(
+        "dpm2",
+        "DPM2",
+        _SECOND.dpm2,
+        ("k_dpm_2", "dpm_2"),
+        automatic="karras",
+        discard_next_to_last=True,
+    ),
     Sampler(
         "dpm2_a",
         "DPM2 a",
-        "KDPM2AncestralDiscreteScheduler",
-        ("k_dpm_2_a", "dpm_2_ancestral"),
+        _SECOND.dpm2_ancestral,
+        ("k_dpm_2_a", "k_dpm_2_ancestral", "dpm_2_ancestral"),
         automatic="karras",
+        eta=1.0,
+        discard_next_to_last=True,
+    ),
+    Sampler("dpm_fast", "DPM fast", dpm.dpm_fast, ("k_dpm_fast",), eta=1.0),
+    Sampler(
+        "dpm_adaptive",
+        "DPM adaptive",
+        dpm.dpm_adaptive,
+        ("k_dpm_ad", "k_dpm_adaptive"),
+        eta=1.0,
+        adaptive=True,
     ),
     Sampler(
-        "dpmpp_2m", "DPM++ 2M", _MULTI, ("k_dpmpp_2m",), _dpm("dpmsolver++"), automatic="karras"
+        "dpmpp_2m", "DPM++ 2M", _PLUS.dpmpp_2m, ("k_dpmpp_2m",), automatic="karras", padded=True
     ),
     Sampler(
         "dpmpp_2m_sde",
         "DPM++ 2M SDE",
-        _MULTI,
-        ("k_dpmpp_2m_sde",),
-        _dpm("sde-dpmsolver++"),
+        _PLUS.dpmpp_2m_sde,
+        ("k_dpmpp_2m_sde", "k_dpmpp_2m_sde_ka"),
         automatic="exponential",
+        padded=True,
+        eta=1.0,
+        noise="path",
     ),
     Sampler(
         "dpmpp_2m_sde_heun",
         "DPM++ 2M SDE Heun",
-        _MULTI,
+        partial(_PLUS.dpmpp_2m_sde, heun=True),
         ("k_dpmpp_2m_sde_heun",),
-        _dpm("sde-dpmsolver++", solver="heun"),
         automatic="exponential",
+        padded=True,
+        eta=1.0,
+        noise="path",
     ),
     Sampler(
         "dpmpp_3m_sde",
         "DPM++ 3M SDE",
-        _MULTI,
+        _PLUS.dpmpp_3m_sde,
         ("k_dpmpp_3m_sde",),
-        _dpm("sde-dpmsolver++", order=3),
         automatic="exponential",
+        padded=True,
+        eta=1.0,
+        noise="path",
+        discard_next_to_last=True,
     ),
-    # The single-step class always spaces evenly, so only the schedules made from sigmas apply.
-    Sampler("dpmpp_2s", "DPM++ 2S", _SINGLE, (), _dpm("dpmsolver++"), _SIGMAS, "karras"),
-    # Not the class DPMSolverSDEScheduler: it needs torchsde, and draws its noise from a tree of its own.
+    Sampler("dpmpp_2s", "DPM++ 2S", _PLUS.dpmpp_2s_ancestral, automatic="karras"),
+    Sampler(
+        "dpmpp_2s_a",
+        "DPM++ 2S a",
+        _PLUS.dpmpp_2s_ancestral,
+        ("k_dpmpp_2s_a", "dpmpp_2s_ancestral"),
+        automatic="karras",
+        eta=1.0,
+    ),
     Sampler(
         "dpmpp_sde",
         "DPM++ SDE",
-        _SINGLE,
+        _PLUS.dpmpp_sde,
         ("k_dpmpp_sde",),
-        _dpm("sde-dpmsolver++"),
-        _SIGMAS,
-        "karras",
+        automatic="karras",
+        eta=1.0,
+        noise="path",
     ),
-    Sampler("ddim", "DDIM", "DDIMScheduler", ("k_ddim",), schedules=_SPACED),
-    Sampler("ddpm", "DDPM", "DDPMScheduler", (), {"variance_type": "fixed_small"}, _SPACED),
-    Sampler("plms", "PLMS", "PNDMScheduler", ("pndm",), {"skip_prk_steps": True}, _SPACED),
+    Sampler("restart", "Restart", _SECOND.restart, ("k_restart",), automatic="karras", noisy=True),
     Sampler(
-        "unipc",
-        "UniPC",
-        "UniPCMultistepScheduler",
-        ("uni_pc",),
-        {"solver_order": 2, "solver_type": "bh2", "predict_x0": True, "final_sigmas_type": "zero"},
+        "ddim",
+        "DDIM",
+        _SIMPLE.euler_ancestral,
+        ("k_ddim",),
+        automatic="ddim",
+        unit_start=True,
+        to_first_level=True,
     ),
+    # With 12.5 the paper's guidance of 0 to 1 reads like the CFG scale that people are used to.
     Sampler(
-        "deis",
-        "DEIS",
-        "DEISMultistepScheduler",
-        (),
-        {"algorithm_type": "deis", "solver_type": "logrho", "solver_order": 2},
+        "ddim_cfgpp",
+        "DDIM CFG++",
+        _SIMPLE.cfg_plus_plus,
+        ("ddim_cfg++",),
+        automatic="ddim",
+        unit_start=True,
+        to_first_level=True,
+        cfg_factor=1 / 12.5,
+        noisy=True,
     ),
-    Sampler("lcm", "LCM", "LCMScheduler", ("k_lcm",), schedules=_PLAIN),
+    Sampler("ddpm", "DDPM", _SIMPLE.euler_ancestral, unit_start=True, eta=1.0),
+    Sampler(
+        "plms",
+        "PLMS",
+        _MULTI.plms,
+        ("pndm",),
+        automatic="ddim",
+        unit_start=True,
+        to_first_level=True,
+    ),
+    Sampler("ipndm", "IPNDM", _MULTI.ipndm),
+    Sampler("ipndm_v", "IPNDM_V", _MULTI.ipndm_v),
+    Sampler("deis", "DEIS", _MULTI.deis, padded=True),
+    Sampler("unipc", "UniPC", unipc, ("uni_pc",), automatic="ddim", padded=True, unit_start=True),
+    Sampler(
+        "lcm",
+        "LCM",
+        _SIMPLE.consistency,
+        ("k_lcm",),
+        automatic="default",
+        native=spacing.lcm,
+        unit_start=True,
+        noisy=True,
+    ),
 )
 
 
-def find_sampler(name: str) -> Sampler:
+def find_sampler(name: str, more: Sequence[Sampler] = ()) -> Sampler:
     """The sampler of that name, label or alias, in any case; a schedule in the name is not looked at (see `pick`).
+
+    Args:
+        more: rows of extensions.
 
     Raises:
         UnknownNameError: lists those that exist.
     """
-    return _split(name)[0]
+    return _split(name, (*SAMPLERS, *more))[0]
 
 
-def pick(sampler: str, schedule: str | None = None) -> tuple[Sampler, Schedule]:
+def pick(
+    sampler: str, schedule: str | None = None, more: Sequence[Sampler] = ()
+) -> tuple[Sampler, Schedule]:
     """The pair that two names mean. "DPM++ 2M Karras", as older programs wrote it, names both.
+
+    Args:
+        more: rows of extensions.
 
     Raises:
         UnknownNameError: no such sampler or schedule; lists those that exist.
         UserError: the sampler cannot follow the schedule, or two different schedules are named.
     """
-    row, named = _split(sampler)
+    row, named = _split(sampler, (*SAMPLERS, *more))
     asked = None if schedule is None else find_schedule(schedule)
-    if named is not None and asked is not None and asked.name not in {*_PLAIN, named.name}:
+    if named and asked and asked.name not in {"default", "automatic", named.name}:
         raise UserError("error.schedule.two", sampler=sampler, schedule=asked.label)
     chosen = named or asked or find_schedule("default")
     if chosen.name not in row.schedules:
@@ -151,42 +229,20 @@ def pick(sampler: str, schedule: str | None = None) -> tuple[Sampler, Schedule]:
     return row, chosen
 
 
-def build(sampler: Sampler, schedule: Schedule, scheduler_config: Mapping[str, Any]) -> Any:
-    """A fresh diffusers scheduler: the model's configuration, then the sampler's options, then the schedule's.
-
-    Keys that the class does not know are left out (the configuration was written for another class).
-
-    Raises:
-        UserError: the sampler cannot follow the schedule.
-    """
-    import inspect
-
-    import diffusers
-
-    if schedule.name not in sampler.schedules:
-        pick(sampler.name, schedule.name)
+def spacing_of(sampler: Sampler, schedule: Schedule) -> Spacing:
+    """The function that the pair stands for: "default" and "automatic" are looked up in the sampler's row."""
     if schedule.name == "automatic":
         schedule = find_schedule(sampler.automatic)
-    kind = getattr(diffusers, sampler.class_name)
-    config = {
-        **scheduler_config,
-        # Latents are not pictures: clipping them to -1 … 1 ruins DDIM and DDPM, and it is their default.
-        "clip_sample": False,
-        "thresholding": False,
-        **sampler.options,
-        **schedule.config,
-    }
-    known = inspect.signature(kind.__init__).parameters
-    return kind(**{key: value for key, value in config.items() if key in known})
+    return schedule.spacing or sampler.native
 
 
-def _split(name: str) -> tuple[Sampler, Schedule | None]:
+def _split(name: str, table: Sequence[Sampler]) -> tuple[Sampler, Schedule | None]:
     wanted = " ".join(name.split()).casefold()
     for schedule in SCHEDULES:
         for ending in spellings(schedule):
             if wanted.endswith(" " + ending):
                 try:
-                    return lookup(wanted[: -len(ending) - 1], SAMPLERS, ""), schedule
+                    return lookup(wanted[: -len(ending) - 1], table, ""), schedule
                 except UnknownNameError:
                     continue  # the ending belongs to the sampler's own name
-    return lookup(name, SAMPLERS, "error.sampler.unknown"), None
+    return lookup(name, table, "error.sampler.unknown"), None

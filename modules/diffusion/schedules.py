@@ -1,62 +1,48 @@
-"""The table of schedules: how the steps are spread over the noise levels. Importable without torch.
+"""The table of schedules: how the steps are spread over the noise levels. Importable without torch."""
 
-A schedule is a change to the configuration of a diffusers scheduler; which sampler can have which stands in
-`samplers.SAMPLERS`.
-"""
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
+from modules.diffusion import spacing
 from modules.diffusion.names import lookup
-
-# At most one of these may be set; a schedule therefore clears those that the model's configuration sets.
-SIGMA_FLAGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+from modules.diffusion.spacing import Spacing
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """One row: `config` goes over the model's scheduler configuration."""
+    """One row. Without `spacing` it stands for another: see `samplers.Sampler`."""
 
     name: str
     label: str
+    spacing: Spacing | None
     aliases: tuple[str, ...] = ()
-    config: Mapping[str, object] = field(default_factory=dict)
-
-
-def _sigmas(flag: str) -> dict[str, object]:
-    return {name: name == flag for name in SIGMA_FLAGS}
 
 
 SCHEDULES: tuple[Schedule, ...] = (
-    # As the model's own scheduler configuration says.
-    Schedule("default", "Default", ("model default",)),
+    # As the model's own scheduler configuration says: `Sampler.native`.
+    Schedule("default", "Default", None, ("model default",)),
     # What the A1111 family picks for the sampler: `Sampler.automatic`.
-    Schedule("automatic", "Automatic", ("auto",)),
-    Schedule(
-        "uniform",
-        "Uniform",
-        ("linspace", "normal"),
-        {**_sigmas(""), "timestep_spacing": "linspace"},
-    ),
-    # Karras et al., arXiv 2206.00364, rho 7.
-    Schedule("karras", "Karras", (), _sigmas("use_karras_sigmas")),
-    Schedule("exponential", "Exponential", (), _sigmas("use_exponential_sigmas")),
-    # Lee et al., "Beta Sampling is All You Need", arXiv 2407.12173, alpha = beta = 0.6.
-    Schedule("beta", "Beta", (), _sigmas("use_beta_sigmas")),
-    # Lin et al., arXiv 2305.08891, table 2, "trailing".
-    Schedule(
-        "sgm_uniform",
-        "SGM Uniform",
-        ("SGMUniform", "trailing"),
-        {**_sigmas(""), "timestep_spacing": "trailing"},
-    ),
+    Schedule("automatic", "Automatic", None, ("auto",)),
+    Schedule("uniform", "Uniform", spacing.uniform, ("linspace",)),
+    Schedule("karras", "Karras", spacing.karras),
+    Schedule("exponential", "Exponential", spacing.exponential),
+    Schedule("polyexponential", "Polyexponential", spacing.polyexponential),
+    Schedule("sgm_uniform", "SGM Uniform", spacing.sgm_uniform, ("SGMUniform",)),
+    Schedule("kl_optimal", "KL Optimal", spacing.kl_optimal),
+    Schedule("align_your_steps", "Align Your Steps", spacing.align_your_steps, ("AYS",)),
+    Schedule("simple", "Simple", spacing.simple),
+    Schedule("normal", "Normal", spacing.normal),
+    # The name of a sampler as well: `pick` reads "DDIM" alone as the sampler.
+    Schedule("ddim", "DDIM", spacing.ddim, ("ddim_uniform",)),
+    Schedule("beta", "Beta", spacing.beta),
+    Schedule("turbo", "Turbo", spacing.turbo, ("trailing",)),
 )
 
 
-def find_schedule(name: str) -> Schedule:
-    """The schedule of that name, label or alias, in any case.
+def find_schedule(name: str, more: Sequence[Schedule] = ()) -> Schedule:
+    """The schedule of that name, label or alias, in any case; `more` are rows of extensions.
 
     Raises:
         UnknownNameError: lists those that exist.
     """
-    return lookup(name, SCHEDULES, "error.schedule.unknown")
+    return lookup(name, (*SCHEDULES, *more), "error.schedule.unknown")

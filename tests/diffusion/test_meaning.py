@@ -58,17 +58,24 @@ def test_emphasis_is_felt_and_a_plain_weight_is_not(pocket):
 
 
 ADD_NOISE = {"euler_a", "dpm2_a", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde", "dpmpp_sde"}
-ADD_NOISE |= {"ddpm", "lcm"}
+ADD_NOISE |= {"ddpm", "lcm", "dpmpp_2s_a", "dpm_fast", "dpm_adaptive", "restart"}
+# Guides in its own way (CFG++), so that it solves an equation of its own.
+OTHERS = ADD_NOISE | {"ddim_cfgpp"}
+MEAL = "a hamburger on a blue background, 3d render"
+STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def by_euler(pocket):
+    return picture(pocket, ask(MEAL, sampler="euler", steps=STEPS))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sampler", [sampler.name for sampler in SAMPLERS])
-def test_every_sampler_draws_what_was_asked_for(pocket, sampler):
+def test_every_sampler_draws_what_was_asked_for(pocket, by_euler, sampler):
     """A sampler that mistakes what the model predicts, or clips its latents, is far off here."""
-    prompt = "a hamburger on a blue background, 3d render"
-    found = picture(pocket, ask(prompt, sampler=sampler, steps=20))
+    found = picture(pocket, ask(MEAL, sampler=sampler, steps=STEPS))
     assert nearest(corners(found)) == "blue"
-    if sampler not in ADD_NOISE:  # those that do not all solve the same equation
-        expected = picture(pocket, ask(prompt, sampler="euler", steps=20))
-        psnr = 10 * np.log10(255**2 / np.square(found - expected).mean().clip(1e-9))
-        assert psnr > 18
+    if sampler not in OTHERS:  # the rest all solve the same equation
+        psnr = 10 * np.log10(255**2 / np.square(found - by_euler).mean().clip(1e-9))
+        assert psnr > 30

@@ -10,6 +10,7 @@ from modules.diffusion.adapter import Adapter
 from modules.diffusion.pipeline import generate
 from modules.errors import Cancelled, UserError
 from modules.schema import Stage
+from tests.diffusion.test_img2img import INPUTS, PICTURE
 
 
 def pixels(images):
@@ -91,6 +92,36 @@ def test_a_picture_of_a_batch_is_the_one_made_alone(parts, request_, sampler):
         assert torch.allclose(batch.latents[index], alone.latents[0], atol=1e-4, rtol=1e-4)
     generate(parts, request.replace(seed=request.seed + 2), [alone])
     assert torch.allclose(batch.latents[2], alone.latents[0], atol=1e-4, rtol=1e-4)
+
+
+def test_a_sampler_that_chooses_its_steps_chooses_them_for_each_picture(parts, request_):
+    request = request_.replace(
+        sampler="dpm_adaptive", hires={"scale": 1.5, "steps": 3, "denoising_strength": 0.5}
+    )
+    told = []
+    batch = generate(parts, request, (), told.append, count=2)
+    singles = [generate(parts, request, first=index)[0] for index in range(2)]
+    assert [one.tobytes() for one in batch] == [one.tobytes() for one in singles]
+    steps = [one.step for one in told if one.stage is Stage.DENOISING]
+    assert steps == sorted(steps) and steps[-1] == told[0].steps + max(one.steps for one in told)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sampler_options": {"sigma_min": 90.0}},
+        {"sampler_options": {"sigma_max": 0.001}, "img2img": {"image": PICTURE}},
+        {"hires": {"steps": 999, "schedule": "ddim", "denoising_strength": 0.1}},
+    ],
+)
+def test_levels_that_cannot_be_laid_out_are_said_before_the_model_is_touched(
+    parts, request_, change
+):
+    parts.encoded.clear()
+    told = []
+    with pytest.raises(UserError):
+        generate(parts, request_.replace(**change), (), told.append, inputs=INPUTS)
+    assert told == []
 
 
 def test_seeds_wrap_around(parts, request_):

@@ -3,52 +3,56 @@
 Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", arXiv 2112.10752.
 """
 
-import torch
-from PIL import Image
-
 from modules.diffusion.conditioning import Conditioning
+from modules.diffusion.families.shared import (
+    decode,
+    encode_images,
+    latent_shape,
+    predict,
+    scale,
+    to_images,
+)
+from modules.diffusion.noising import levels, model_input, to_denoised
 from modules.diffusion.parts import Parts
-from modules.diffusion.previews import to_image
-from modules.diffusion.prompts import encode as prompts
+from modules.diffusion.prompts.condition import condition, encoder, first_pass
+from modules.diffusion.prompts.encode import TextEncoder
+from modules.diffusion.prompts.schedule import Pass
 from modules.schema import GenerationRequest
 
+__all__ = [
+    "decode",
+    "encode",
+    "encode_images",
+    "latent_shape",
+    "levels",
+    "model_input",
+    "predict",
+    "scale",
+    "to_denoised",
+    "to_images",
+]
 
-def encode(parts: Parts, request: GenerationRequest) -> Conditioning:
+
+def encode(
+    parts: Parts,
+    request: GenerationRequest,
+    run: Pass | None = None,
+    text_key: tuple[str, ...] | None = None,
+    size: tuple[int, int] | None = None,
+) -> Conditioning:
     """The prompt, and the negative prompt where guidance is on (`cfg_scale` above 1), as the denoiser reads them.
 
+    Args:
+        run: which pass of the sampler the prompts are read for; None is the request's first.
+        text_key: what `prompts.cache.text_key` says of the generation's adapters; None keeps nothing.
+
     Raises:
-        UserError: more layers of the text encoder are to be skipped than it has.
+        LimitError: more layers of the text encoder are to be skipped than it has, or the prompts are too long.
     """
-    texts = [request.prompt]
-    if (request.cfg_scale or 0.0) > 1:
-        texts.append(request.negative_prompt)
-    encoded = prompts.encode(parts, texts, request.clip_skip)
-    return Conditioning(encoded[0], encoded[1] if len(encoded) > 1 else None)
-
-
-def scale(parts: Parts) -> int:
-    """Pixels to a latent, along each side."""
-    return int(2 ** (len(parts.vae.config.block_out_channels) - 1))
-
-
-def latent_shape(parts: Parts, width: int, height: int) -> tuple[int, int, int]:
-    """Channels, height and width of the latents of a picture of at least `width` x `height` pixels."""
-    side = scale(parts)
-    return int(parts.unet.config.in_channels), -(-height // side), -(-width // side)
-
-
-def decode(parts: Parts, latents: torch.Tensor) -> torch.Tensor:
-    """(n, 3, height, width) of numbers around 0 to 1, float32.
-
-    One picture at a time: the decoder is where most memory goes, and pictures gain nothing from being together.
-    """
-    scaled = (latents / parts.vae.config.scaling_factor).to(parts.vae.dtype)
-    pixels = [parts.vae.decode(one).sample.float() for one in scaled.split(1)]
-    return torch.cat(pixels) / 2 + 0.5
-
-
-def to_images(pixels: torch.Tensor, width: int, height: int) -> list[Image.Image]:
-    """Pictures of exactly `width` x `height`, cut from the middle."""
-    top = (pixels.shape[-2] - height) // 2
-    left = (pixels.shape[-1] - width) // 2
-    return [to_image(one[:, top : top + height, left : left + width]) for one in pixels]
+    reads = TextEncoder(parts.tokenizer, parts.text_encoder, layer=request.clip_skip)
+    return condition(
+        request.prompt,
+        request.negative_prompt if (request.cfg_scale or 0.0) > 1 else None,
+        run or first_pass(request),
+        encoder(parts, request, [reads], text_key),
+    )

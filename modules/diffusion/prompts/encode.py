@@ -1,70 +1,185 @@
-"""From prompts to what the denoiser reads."""
+"""Texts through one or more CLIP text encoders: any length, clip skip, emphasis, embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from modules.diffusion.parts import Parts
-from modules.diffusion.prompts import tokens
-from modules.diffusion.prompts.parse import parse
+from modules.diffusion.conditioning import Encoded
+from modules.diffusion.parts import Embedding
+from modules.diffusion.prompts.embeddings import Names
+from modules.diffusion.prompts.emphasis import emphasise
+from modules.diffusion.prompts.parse import Emphasis, parse
+from modules.diffusion.prompts.tokens import Chunk, Vocabulary, chunks, finish
 from modules.errors import LimitError
 
 AT_ONCE = 16
 """Chunks that go through the text encoder together: bounds the memory that a very long prompt takes."""
+MAX_CHUNKS = 4096
+"""Of all texts of one call: a very long prompt that changes at every step could otherwise take all memory."""
 
 
-def encode(parts: Parts, texts: Sequence[str], clip_skip: int = 1) -> list[torch.Tensor]:
-    """One (1, tokens, width) per text, all of the same length: shorter ones are filled up with empty chunks.
+@dataclass(frozen=True, eq=False)
+class TextEncoder:
+    """A CLIP text encoder of a model, and which of its numbers the denoiser reads."""
 
-    Args:
-        clip_skip: 1 takes the encoder's last layer, 2 the one before it, and so on (the last norm is always applied).
+    tokenizer: Any
+    model: Any
+    """transformers' CLIPTextModel, or CLIPTextModelWithProjection where `pooled`."""
+    slot: int = 0
+    """Which of `Embedding.vectors` are for it: 0 for `Parts.text_encoder`, 1 for `Parts.text_encoder_2`."""
+    layer: int = 1
+    """1 is the last layer, 2 the one before it, and so on: clip skip."""
+    norm: bool = True
+    """The model's last norm is applied to that layer; SDXL reads it without."""
+    pooled: bool = False
+    """Also the projected vector of the first chunk, for `Encoded.added["text_embeds"]`."""
+
+
+def encode(
+    encoders: Sequence[TextEncoder],
+    texts: Sequence[str],
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    emphasis: Emphasis = "original",
+    embeddings: Mapping[str, Embedding] | None = None,
+) -> list[Encoded]:
+    """Plain texts (emphasis, BREAK and names of embeddings are all the notation they have) as the denoiser reads them.
+
+    Each is (1, chunks * tokens, the encoders' widths together). A text's numbers do not depend on the other texts
+    of the call, to the last bit: so they may be kept.
 
     Raises:
-        LimitError: the encoder has fewer layers.
+        LimitError: an encoder has fewer layers than are skipped, or the texts are too many and too long.
     """
-    layers = parts.text_encoder.config.num_hidden_layers
-    if clip_skip > layers:
-        raise LimitError("error.clip_skip", found=clip_skip, most=layers)
-    room = parts.text_encoder.config.max_position_embeddings - 2
-    cut = [tokens.chunks(parts.tokenizer, parse(text), room) for text in texts]
-    longest = max(len(chunks) for chunks in cut)
-    empty = tokens.finish_chunk(parts.tokenizer, (), room)
-    rows = [chunk for chunks in cut for chunk in (chunks + [empty] * longest)[:longest]]
-    ids = torch.tensor([chunk.ids for chunk in rows], device=parts.device)
-    hidden = torch.cat(
-        [_hidden(parts.text_encoder, part, clip_skip) for part in ids.split(AT_ONCE)]
-    )
-    weights = torch.tensor([chunk.weights for chunk in rows], device=parts.device)
-    weighted = emphasise(hidden, weights).to(parts.dtype)
-    return [part.flatten(0, 1).unsqueeze(0) for part in weighted.split(longest)]
+    for encoder in encoders:
+        layers = encoder.model.config.num_hidden_layers
+        if encoder.layer > layers:
+            raise LimitError("error.clip_skip", found=encoder.layer, most=layers)
+    fitting = _fitting(embeddings or {}, encoders)
+    cutters = [_Cutter(encoder, emphasis, fitting) for encoder in encoders]
+    cut = [_even(text, cutters) for text in texts]
+    number = sum(len(lanes[0]) for lanes in cut)
+    if number > MAX_CHUNKS:
+        raise LimitError("error.prompt.chunks", found=number, most=MAX_CHUNKS)
+    return [_encode(lanes, cutters, emphasis, fitting, device, dtype) for lanes in cut]
 
 
-def emphasise(hidden: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Multiply the tokens' vectors by their weights, then scale each chunk so that its mean is what it was.
+class _Cutter:
+    """A text encoder with what is needed to cut texts for it."""
 
-    The mean is kept since the denoiser was trained on it; this is what the A1111 family calls "Original" emphasis.
+    def __init__(
+        self, encoder: TextEncoder, emphasis: Emphasis, embeddings: Mapping[str, Embedding]
+    ) -> None:
+        self.encoder = encoder
+        self.room: int = encoder.model.config.max_position_embeddings - 2
+        self.vocabulary = Vocabulary.of(encoder.tokenizer)
+        self._emphasis = emphasis
+        lengths = {name: embedding.tokens for name, embedding in embeddings.items()}
+        self._names = Names(self.vocabulary.ids, lengths)
 
-    Args:
-        hidden: (chunks, tokens, width)
-        weights: (chunks, tokens)
-    """
-    if (weights == 1).all():
-        return hidden  # exactly, not only nearly, what the encoder gave
-    wide = hidden.float()
-    weighted = wide * weights.unsqueeze(-1)
-    ratio = wide.mean((1, 2), keepdim=True) / weighted.mean((1, 2), keepdim=True)
-    # A mean of zero has no scale: such a chunk keeps its weights and is not scaled.
-    return weighted * torch.where(torch.isfinite(ratio), ratio, 1.0)
+    def cut(self, text: str) -> list[Chunk]:
+        return chunks(self.vocabulary, parse(text, self._emphasis), self.room, self._names)
 
 
-def _hidden(text_encoder: Any, ids: torch.Tensor, clip_skip: int) -> torch.Tensor:
-    if clip_skip == 1:
-        last: torch.Tensor = text_encoder(input_ids=ids).last_hidden_state
-        return last
-    layers = text_encoder(input_ids=ids, output_hidden_states=True).hidden_states
-    # transformers 5 took the wrapper `text_model` away.
-    normed: torch.Tensor = getattr(text_encoder, "text_model", text_encoder).final_layer_norm(
-        layers[-clip_skip]
-    )
-    return normed
+def _even(text: str, cutters: Sequence[_Cutter]) -> list[list[Chunk]]:
+    """The chunks for each encoder, as many for one as for the other."""
+    lanes = [cutter.cut(text) for cutter in cutters]
+    most = max(len(lane) for lane in lanes)
+    for lane, cutter in zip(lanes, cutters, strict=True):
+        lane.extend([finish(cutter.vocabulary, (), cutter.room)] * (most - len(lane)))
+    return lanes
+
+
+def _fitting(
+    embeddings: Mapping[str, Embedding], encoders: Sequence[TextEncoder]
+) -> dict[str, Embedding]:
+    """Those with vectors of the right width for every encoder; the names of others are text."""
+
+    def fits(embedding: Embedding, encoder: TextEncoder) -> bool:
+        if encoder.slot >= len(embedding.vectors):
+            return False
+        vectors = embedding.vectors[encoder.slot]
+        return vectors is not None and vectors.shape[-1] == encoder.model.config.hidden_size
+
+    return {
+        name: embedding
+        for name, embedding in embeddings.items()
+        if all(fits(embedding, encoder) for encoder in encoders)
+    }
+
+
+def _encode(
+    lanes: Sequence[Sequence[Chunk]],
+    cutters: Sequence[_Cutter],
+    emphasis: Emphasis,
+    embeddings: Mapping[str, Embedding],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Encoded:
+    found: list[torch.Tensor] = []
+    whole: list[torch.Tensor] = []
+    for lane, cutter in zip(lanes, cutters, strict=True):
+        encoder = cutter.encoder
+        answers = [
+            _run(encoder, lane[at : at + AT_ONCE], embeddings, device)
+            for at in range(0, len(lane), AT_ONCE)
+        ]
+        hidden = torch.cat([answer[0] for answer in answers])
+        weights = torch.tensor([chunk.weights for chunk in lane], device=device)
+        weighted = emphasise(hidden, weights, emphasis).to(dtype)
+        found.append(weighted.flatten(0, 1).unsqueeze(0))
+        pooled = answers[0][1]
+        if pooled is not None:
+            whole.append(pooled[:1].to(dtype))
+    added = {"text_embeds": torch.cat(whole, dim=-1)} if whole else {}
+    return Encoded(torch.cat(found, dim=-1), added)
+
+
+def _run(
+    encoder: TextEncoder,
+    part: Sequence[Chunk],
+    embeddings: Mapping[str, Embedding],
+    device: torch.device,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The layer's vectors (chunks, tokens, width), and the pooled ones (chunks, width) where asked for."""
+    ids = torch.tensor([chunk.ids for chunk in part], device=device)
+    earlier = encoder.layer != 1 or not encoder.norm
+    options = {"output_hidden_states": True} if earlier else {}
+    with _filled(encoder, part, embeddings):
+        answer = encoder.model(input_ids=ids, **options)
+    hidden: torch.Tensor = answer.last_hidden_state
+    if earlier:
+        hidden = answer.hidden_states[-encoder.layer]
+        if encoder.norm:
+            # A model with projection holds the plain one; transformers 5 took that wrapper away from the plain one.
+            hidden = getattr(encoder.model, "text_model", encoder.model).final_layer_norm(hidden)
+    return hidden, answer.text_embeds if encoder.pooled else None
+
+
+@contextmanager
+def _filled(
+    encoder: TextEncoder, part: Sequence[Chunk], embeddings: Mapping[str, Embedding]
+) -> Iterator[None]:
+    """While it lasts, the encoder reads embeddings' vectors where the chunks have holes for them."""
+    holes = [(row, hole) for row, chunk in enumerate(part) for hole in chunk.holes]
+    if not holes:
+        yield
+        return
+
+    def fill(module: Any, given: Any, vectors: torch.Tensor) -> torch.Tensor:
+        filled = vectors.clone()
+        for row, hole in holes:
+            vector = embeddings[hole.name].vectors[encoder.slot]
+            assert vector is not None  # `_fitting` has seen to it
+            filled[row, hole.position] = vector[hole.row].to(filled)
+        return filled
+
+    handle = encoder.model.get_input_embeddings().register_forward_hook(fill)
+    try:
+        yield
+    finally:
+        handle.remove()

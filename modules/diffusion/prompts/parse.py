@@ -1,17 +1,20 @@
 r"""The notation for emphasis in prompts: from text to segments of text, each with a weight.
 
-    (a)  1.1     [a]  1/1.1     (a:1.5)  1.5     nested brackets multiply     \( \) \[ \] \\  the sign itself
+    (a)  1.1     [a]  1/1.1     (a:1.5)  1.5     nested brackets multiply     \( \[ \\ \: \| \<  the sign itself; a lone \ disappears
     BREAK  the rest begins a new chunk of tokens, at any depth of brackets
 
 A bracket that is never closed lasts to the end of the text, and one that was never opened is text. Only a number
 right before the closing round bracket is a weight; `(a:b)` and `(a:1.5.5)` are text at 1.1. A backslash before any
-other sign is a backslash.
+other sign is gone, as everywhere in the field.
 
 Time is linear in the length of the text. Brackets deeper than `MAX_DEPTH` are text.
 """
 
 import re
 from dataclasses import dataclass
+from typing import Literal
+
+Emphasis = Literal["original", "no_norm", "ignore", "none"]
 
 MAX_DEPTH = 64
 MAX_WEIGHT = 10.0
@@ -22,7 +25,7 @@ SQUARE = 1 / 1.1
 # Possessive quantifiers: no way back, so no text takes more than one pass.
 _SIGNS = re.compile(
     r"""
-    \\(?P<escaped>[\\()\[\]])
+    \\(?P<escaped>[\\()\[\]:|<]?+)
     | (?P<open>[(\[])
     | (?P<weighted>:\s*+(?P<number>[+-]?[.0-9]++)\s*+\))
     | (?P<close>[)\]])
@@ -41,12 +44,17 @@ class Segment:
     starts_chunk: bool = False
 
 
-def parse(text: str) -> tuple[Segment, ...]:
+def parse(text: str, emphasis: Emphasis = "original") -> tuple[Segment, ...]:
     """The segments of a prompt, in order; neighbours of equal weight are one. Any text can be parsed.
 
     Weights are finite and at most `MAX_WEIGHT` on either side of zero; zero and below are allowed.
+
+    Args:
+        emphasis: "ignore" reads the notation and takes every weight for 1; "none" takes it for text, BREAK too.
     """
-    scan = _Scan()
+    if emphasis == "none":
+        return (Segment(text),) if text else ()
+    scan = _Scan(weighted=emphasis != "ignore")
     at = 0
     for match in _SIGNS.finditer(text):
         scan.text(text[at : match.start()])
@@ -73,7 +81,8 @@ class _Scan:
     What a bracket multiplies by is known at its end only, so the pass notes what happens, and `finish` multiplies.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, weighted: bool = True) -> None:
+        self._weighted = weighted
         self._events: list[Segment | _Open | _Close] = []
         self._open: dict[str, list[_Open]] = {"(": [], "[": []}
         self._too_deep = {"(": 0, "[": 0}
@@ -90,7 +99,7 @@ class _Scan:
     def sign(self, match: re.Match[str]) -> None:
         """One of the signs of the notation."""
         found = match.group()
-        if match["escaped"]:
+        if match["escaped"] is not None:  # a lone backslash escapes nothing, and is gone
             self.text(match["escaped"])
         elif match["break"]:
             self._end_segment(before_break=True)
@@ -114,7 +123,7 @@ class _Scan:
                 products[event.kind].pop()
             else:
                 product = products["("][-1] * products["["][-1]
-                weight = max(-MAX_WEIGHT, min(MAX_WEIGHT, product))
+                weight = max(-MAX_WEIGHT, min(MAX_WEIGHT, product)) if self._weighted else 1.0
                 if merged and not event.starts_chunk and merged[-1][1] == weight:
                     merged[-1][0].append(event.text)
                 else:
