@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from modules.errors import ModelLeftChangedError
 from modules.schema import ModelCard
 
 
@@ -68,6 +69,10 @@ class ModelCache(Generic[Model]):
             self._entries.move_to_end(key)
         try:
             yield entry.model
+        except ModelLeftChangedError:
+            with self._lock:
+                self._entries.pop(key, None)  # not what its file says any more: to be loaded again
+            raise
         finally:
             with self._lock:
                 entry.users -= 1

@@ -1,4 +1,4 @@
-"""Checking a diffusers folder before anything of it is loaded: is it whole, and does it hold nothing but data?"""
+"""Checking a folder of diffusers before anything of it is loaded: is it whole, and does it hold nothing but data?"""
 
 import json
 import os
@@ -6,23 +6,57 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modules.errors import ModelFileError
+from modules.errors import ModelFileError, reason
+from modules.library.families import INPUTS
+from modules.library.flow_folder import (
+    FLOW_CLASSES,
+    FLOW_PIPELINES,
+    check_headers,
+    check_scheduler,
+    check_words,
+    classes_of,
+)
 from modules.library.headers import read_header
 
 INDEX = "model_index.json"
 CARD = "card.json"
-CLASSES = {
-    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
-    "text_encoder": ("CLIPTextModel",),
+_TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast")
+_TEXT = ("CLIPTextModel",)
+_TEXT_2 = ("CLIPTextModelWithProjection",)
+_COMMON = {
     "unet": ("UNet2DConditionModel",),
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
 }
-"""Parts of a Stable Diffusion 1.x model and the classes that can be used for them."""
-WEIGHTS = {
+_SD = {"tokenizer": _TOKENIZERS, "text_encoder": _TEXT, **_COMMON}
+_SDXL = {
+    "tokenizer": _TOKENIZERS,
+    "tokenizer_2": _TOKENIZERS,
+    "text_encoder": _TEXT,
+    "text_encoder_2": _TEXT_2,
+    **_COMMON,
+}
+_REFINER = {"tokenizer_2": _TOKENIZERS, "text_encoder_2": _TEXT_2, **_COMMON}
+CLASSES = {"sd1": _SD, "sd2": _SD, "sdxl": _SDXL, "sdxl_refiner": _REFINER}
+"""Parts of a model by its family, and the classes that can be used for them."""
+PIPELINES = {
+    "StableDiffusionPipeline": "sd",
+    "StableDiffusionImg2ImgPipeline": "sd",
+    "StableDiffusionInpaintPipeline": "sd",
+    "StableDiffusionInstructPix2PixPipeline": "sd",
+    "StableDiffusionXLPipeline": "sdxl",
+    "StableDiffusionXLImg2ImgPipeline": "sdxl",
+    "StableDiffusionXLInpaintPipeline": "sdxl",
+    "StableDiffusionXLInstructPix2PixPipeline": "sdxl",
+}
+"""Kinds of `model_index.json`, and whose parts they have."""
+STEMS = {
     "text_encoder": "model",
+    "text_encoder_2": "model",
+    "text_encoder_3": "model",
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
 }
+"""What the weight files of a part are called."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".msgpack", ".h5")
 MAX_FILES = 2000
 MAX_JSON = 50_000_000
@@ -37,12 +71,30 @@ class ModelFolder:
     """A folder that was checked: its configurations, and its weight files by part."""
 
     path: Path
+    family: str
     index: dict[str, Any]
     scheduler: dict[str, Any]
-    unet: dict[str, Any]
-    vae: dict[str, Any]
+    configs: dict[str, dict[str, Any]]
+    """Of the parts that hold weights."""
     weights: dict[str, tuple[Path, ...]]
     preview: str | None
+
+    @property
+    def unet(self) -> dict[str, Any]:
+        """The denoiser's configuration."""
+        return self.configs["unet"]
+
+    @property
+    def vae(self) -> dict[str, Any]:
+        """The autoencoder's configuration."""
+        return self.configs["vae"]
+
+    @property
+    def variant(self) -> str:
+        """base, inpaint or edit."""
+        if self.family in FLOW_CLASSES:
+            return "base"
+        return INPUTS[int(self.unet.get("in_channels", 4))]
 
     @property
     def size_bytes(self) -> int:
@@ -50,11 +102,12 @@ class ModelFolder:
         return sum(file.stat().st_size for files in self.weights.values() for file in files)
 
 
-def check_folder(path: Path, preview: str | None = None) -> ModelFolder:
-    """Read and check a Stable Diffusion 1.x folder in the layout of diffusers.
+def check_folder(path: Path, preview: str | None = None, family: str | None = None) -> ModelFolder:
+    """Read and check a folder in the layout of diffusers.
 
     Args:
         preview: sub-folder with an AutoencoderTiny for previews.
+        family: what the card says; None goes by the model's own configuration.
 
     Raises:
         ModelFileError: something is missing, damaged, of another kind, or would run code; the text names the file.
@@ -62,9 +115,15 @@ def check_folder(path: Path, preview: str | None = None) -> ModelFolder:
     _refuse_code(path)
     index = read_json(path / INDEX)
     kind = index.get("_class_name")
-    if kind != "StableDiffusionPipeline":
-        raise ModelFileError("error.model.kind", file=path / INDEX, found=kind)
-    for part, known in CLASSES.items():
+    if isinstance(kind, str) and kind in FLOW_PIPELINES:
+        return _check_flow(path, index, FLOW_PIPELINES[kind], preview, family)
+    unet = read_json(path / "unet" / "config.json")
+    own = _family(path, index, unet)
+    # Two families with the same parts are one to the engine: a card may name either.
+    if family not in (None, own) and CLASSES.get(str(family)) is not CLASSES[own]:
+        raise ModelFileError("error.card.family", file=path / CARD, found=family, expected=own)
+    parts = CLASSES[own]
+    for part, known in parts.items():
         module, name = _class_of(index, part)
         if module not in ("diffusers", "transformers") or name not in known:
             raise ModelFileError(
@@ -74,35 +133,54 @@ def check_folder(path: Path, preview: str | None = None) -> ModelFolder:
                 found=f"{module}.{name}",
                 known=", ".join(known),
             )
-    _check_tokenizer(path / "tokenizer")
-    unet = read_json(path / "unet" / "config.json")
-    vae = read_json(path / "vae" / "config.json")
-    _check_sd1(path, unet, read_json(path / "text_encoder" / "config.json"))
-    if vae.get("_class_name") not in CLASSES["vae"]:
-        raise ModelFileError(
-            "error.model.class",
-            file=path / "vae" / "config.json",
-            part="vae",
-            found=vae.get("_class_name"),
-            known=", ".join(CLASSES["vae"]),
-        )
+    for part in parts:
+        if part.startswith("tokenizer"):
+            check_tokenizer(path / part)
+    configs = {part: read_json(path / part / "config.json") for part in parts if part in STEMS}
+    _check_widths(path, configs)
+    _check_class(path, "vae", configs["vae"], _COMMON["vae"])
     scheduler = read_json(path / "scheduler" / "scheduler_config.json")
-    stems = WEIGHTS | ({preview: "diffusion_pytorch_model"} if preview else {})
+    stems = {part: STEMS[part] for part in configs}
     if preview:
-        kind = read_json(inside(path, preview) / "config.json").get("_class_name")
-        if kind != "AutoencoderTiny":
-            raise ModelFileError(
-                "error.model.class",
-                file=path / preview / "config.json",
-                part=preview,
-                found=kind,
-                known="AutoencoderTiny",
-            )
+        config = read_json(inside(path, preview) / "config.json")
+        _check_class(path, preview, config, ("AutoencoderTiny",))
+        configs[preview] = config
+        stems[preview] = STEMS["vae"]
     weights = {part: weight_files(path / part, stem) for part, stem in stems.items()}
     for files in weights.values():
         for file in files:
             read_header(file)
-    return ModelFolder(path, index, scheduler, unet, vae, weights, preview)
+    return ModelFolder(path, family or own, index, scheduler, configs, weights, preview)
+
+
+def _check_flow(
+    path: Path, index: dict[str, Any], own: str, preview: str | None, family: str | None
+) -> ModelFolder:
+    """A model whose denoiser is a transformer; it takes the place of the UNet, so that is what it is called."""
+    if family not in (None, own):
+        raise ModelFileError("error.card.family", file=path / CARD, found=family, expected=own)
+    classes = classes_of(index, own, path / INDEX)
+    configs: dict[str, dict[str, Any]] = {}
+    weights: dict[str, tuple[Path, ...]] = {}
+    for part, name in classes.items():
+        if part.startswith("tokenizer"):
+            check_words(path / part)
+            continue
+        place = "unet" if part == "transformer" else part
+        configs[place] = read_json(path / part / "config.json")
+        if not part.startswith("text_encoder"):
+            _check_class(path, part, configs[place], (name,))
+        weights[place] = weight_files(path / part, STEMS.get(part, "diffusion_pytorch_model"))
+    scheduler_file = path / "scheduler" / "scheduler_config.json"
+    scheduler = read_json(scheduler_file)
+    check_scheduler(scheduler, scheduler_file)
+    if preview:
+        configs[preview] = read_json(inside(path, preview) / "config.json")
+        _check_class(path, preview, configs[preview], ("AutoencoderTiny",))
+        weights[preview] = weight_files(path / preview, STEMS["vae"])
+    for files in weights.values():
+        check_headers(files)
+    return ModelFolder(path, own, index, scheduler, configs, weights, preview)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -118,7 +196,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ModelFileError("error.model.missing", file=path) from error
     except OSError as error:
-        raise ModelFileError("error.model.read", file=path, why=error.strerror or error) from error
+        raise ModelFileError("error.model.read", file=path, why=reason(error)) from error
     except (ValueError, RecursionError) as error:
         raise ModelFileError("error.model.json", file=path, why=error) from error
     if not isinstance(data, dict):
@@ -164,7 +242,12 @@ def weight_files(path: Path, stem: str) -> tuple[Path, ...]:
     raise ModelFileError("error.model.missing", file=path / f"{stem}.safetensors")
 
 
-def _check_tokenizer(path: Path) -> None:
+def check_tokenizer(path: Path) -> None:
+    """Whether a folder holds a tokenizer.
+
+    Raises:
+        ModelFileError: a file of it is missing or damaged.
+    """
     if (path / "tokenizer.json").is_file():
         read_json(path / "tokenizer.json")
         return
@@ -173,16 +256,42 @@ def _check_tokenizer(path: Path) -> None:
         raise ModelFileError("error.model.missing", file=path / "merges.txt")
 
 
-def _check_sd1(path: Path, unet: dict[str, Any], text: dict[str, Any]) -> None:
-    inputs = unet.get("in_channels", 4)
-    if inputs != 4:
+def _family(path: Path, index: dict[str, Any], unet: dict[str, Any]) -> str:
+    kind = index.get("_class_name")
+    parts = PIPELINES.get(kind) if isinstance(kind, str) else None
+    if parts is None:
         raise ModelFileError(
-            "error.model.channels", file=path / "unet" / "config.json", found=inputs
+            "error.model.kind",
+            file=path / INDEX,
+            found=kind,
+            known=", ".join((*PIPELINES, *FLOW_PIPELINES)),
         )
-    wide, width = unet.get("cross_attention_dim"), text.get("hidden_size")
+    if parts == "sd":
+        return "sd2" if unet.get("cross_attention_dim") == 1024 else "sd1"
+    return "sdxl_refiner" if _class_of(index, "text_encoder") == (None, None) else "sdxl"
+
+
+def _check_widths(path: Path, configs: dict[str, dict[str, Any]]) -> None:
+    file = path / "unet" / "config.json"
+    inputs = configs["unet"].get("in_channels", 4)
+    if inputs not in INPUTS:
+        raise ModelFileError("error.model.channels", file=file, found=inputs)
+    texts = [configs[part] for part in ("text_encoder", "text_encoder_2") if part in configs]
+    sides = [text.get("hidden_size") for text in texts]
+    wide = configs["unet"].get("cross_attention_dim")
+    width = sum(side if isinstance(side, int) else 0 for side in sides)
     if wide != width:
+        raise ModelFileError("error.model.width", file=file, found=wide, expected=width)
+
+
+def _check_class(path: Path, part: str, config: dict[str, Any], known: tuple[str, ...]) -> None:
+    if config.get("_class_name") not in known:
         raise ModelFileError(
-            "error.model.width", file=path / "unet" / "config.json", found=wide, expected=width
+            "error.model.class",
+            file=path / part / "config.json",
+            part=part,
+            found=config.get("_class_name"),
+            known=", ".join(known),
         )
 
 

@@ -1,4 +1,4 @@
-"""Hashes of models, kept so that a file is read once: sha256 of the denoiser's weights."""
+"""Hashes of models and weight files, kept so that a file is read once: sha256, of a model's denoiser."""
 
 import hashlib
 import json
@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from modules.library.folder import WEIGHTS, weight_files
+from modules.errors import ModelFileError
+from modules.library.folder import STEMS, weight_files
 from modules.schema import ModelCard
 
 FILE_NAME = "hashes.json"
@@ -29,24 +30,49 @@ class Hashes:
             OSError: they cannot be read.
         """
         files = (
-            weight_files(card.path / "unet", WEIGHTS["unet"])
-            if card.path.is_dir()
-            else (card.path,)
+            weight_files(card.path / "unet", STEMS["unet"]) if card.path.is_dir() else (card.path,)
         )
-        stats = [file.stat() for file in files]
-        key = str(files[0].resolve())
-        stamp = [[stat.st_size, stat.st_mtime_ns] for stat in stats]
-        known = self._read()
-        entry = known.get(key)
-        if isinstance(entry, Mapping) and entry.get("stamp") == stamp:
-            return str(entry["sha256"])
-        digest = _hash(files)
-        self._write({**self._read(), key: {"stamp": stamp, "sha256": digest}})
-        return digest
+        return self._of(files)
+
+    def known(self, card: ModelCard) -> str:
+        """As `sha256`, of weights that were read before and have not changed since; "" where that takes reading."""
+        try:
+            files = (
+                weight_files(card.path / "unet", STEMS["unet"])
+                if card.path.is_dir()
+                else (card.path,)
+            )
+            return self._known(files) or ""
+        except (ModelFileError, OSError):
+            return ""
 
     def short(self, card: ModelCard) -> str:
         """The first ten digits, as infotext shows them."""
         return self.sha256(card)[:SHORT]
+
+    def short_of(self, file: Path) -> str:
+        """The first ten digits of one file's.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return self._of((file,))[:SHORT]
+
+    def _of(self, files: tuple[Path, ...]) -> str:
+        found = self._known(files)
+        if found is not None:
+            return found
+        key, stamp = _stamp(files)
+        digest = _hash(files)
+        self._write({**self._read(), key: {"stamp": stamp, "sha256": digest}})
+        return digest
+
+    def _known(self, files: tuple[Path, ...]) -> str | None:
+        key, stamp = _stamp(files)
+        entry = self._read().get(key)
+        if isinstance(entry, Mapping) and entry.get("stamp") == stamp:
+            return str(entry["sha256"])
+        return None
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -65,6 +91,12 @@ class Hashes:
             # A full or read-only disk costs the next look-up, not the picture.
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+
+
+def _stamp(files: tuple[Path, ...]) -> tuple[str, list[list[int]]]:
+    """The key of the files, and what differs after each change."""
+    stats = [file.stat() for file in files]
+    return str(files[0].resolve()), [[stat.st_size, stat.st_mtime_ns] for stat in stats]
 
 
 def _hash(files: tuple[Path, ...]) -> str:

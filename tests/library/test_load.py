@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from modules.errors import ModelFileError, UserError
-from modules.library.load import LARGE, load, pick_device, pick_dtype
+from modules.library.load import load
+from modules.library.precision import LARGE, pick_device, pick_dtype
 from modules.library.scan import read_card
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
