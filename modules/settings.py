@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from modules.errors import UserError
+from modules.errors import UserError, reason
+from modules.schema.guests import GuestLimits
+from modules.schema.problems import explain
 from modules.schema.request import Limits
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -29,6 +31,16 @@ class Settings(BaseModel):
     port: int = Field(
         default=7860, ge=0, le=65535, description="port to listen on; 0 takes a free one"
     )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="further host names that lead here, through a proxy of the owner's"
+    )
+    share: bool = Field(default=False, description="open a public link through a tunnel")
+    share_hours: float = Field(
+        default=12, gt=0, le=72, description="after so many hours the public link ends"
+    )
+    password_file: Path | None = Field(
+        default=None, description="a file whose first line is the guests' password"
+    )
     data_dir: Path = Field(
         default=PROJECT, description="where everything that the program writes goes"
     )
@@ -43,10 +55,29 @@ class Settings(BaseModel):
     )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: str = Field(default="auto", description="auto, fp32, bf16 or fp16")
+    extension_seconds: float = Field(
+        default=120,
+        gt=0,
+        description="how long an extension may work at one thing before it is stopped",
+    )
     model_cache_bytes: int = Field(
         default=6 * 2**30, ge=0, description="weights kept loaded, at the most"
     )
+    api_server_stop: bool = Field(
+        default=False, description="let the owner end the program through /sdapi/v1/server-stop"
+    )
     limits: Limits = Limits()
+    guests: GuestLimits = GuestLimits()
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        """A variable of the environment holds several with commas between."""
+        return (
+            [each.strip() for each in given.split(",") if each.strip()]
+            if isinstance(given, str)
+            else given
+        )
 
     @property
     def outputs_dir(self) -> Path:
@@ -57,6 +88,21 @@ class Settings(BaseModel):
     def database(self) -> Path:
         """Jobs and the index of pictures."""
         return self.data_dir / "data" / "noisette.sqlite3"
+
+    @property
+    def extensions_file(self) -> Path:
+        """Which extensions are off, and where installed ones came from."""
+        return self.data_dir / "data" / "extensions.json"
+
+    @property
+    def running_file(self) -> Path:
+        """Which extension is at work in the worker this very moment."""
+        return self.data_dir / "data" / "extension-running"
+
+    @property
+    def converted_dir(self) -> Path:
+        """Copies of legacy weight files as safetensors; may be emptied at any time."""
+        return self.data_dir / "data" / "converted"
 
     @property
     def spool_dir(self) -> Path:
@@ -90,13 +136,15 @@ class Settings(BaseModel):
         for name in ("models_dir", "extensions_dir"):
             if name in merged:
                 merged[name] = Path(merged[name]).expanduser().resolve()
+        models_dir = merged.get("models_dir")
+        if models_dir is not None and not models_dir.is_dir():  # that of extensions is made at need
+            raise UserError("error.settings.folder", field="models_dir", path=models_dir)
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
+            wrong = explain(error)
             raise UserError(
-                "error.settings.value", field=field, found=repr(first["input"]), why=first["msg"]
+                "error.settings.value", field=wrong.field, found=wrong.found, why=wrong.why
             ) from error
 
 
@@ -105,8 +153,14 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise UserError("error.settings.file", path=path, why=error) from error
+    except json.JSONDecodeError as error:
+        where = UserError("why.json", line=error.lineno, column=error.colno)
+        raise UserError("error.settings.file", path=path, why=where) from error
+    except UnicodeDecodeError as error:
+        why = UserError("why.encoding")
+        raise UserError("error.settings.file", path=path, why=why) from error
+    except OSError as error:
+        raise UserError("error.settings.file", path=path, why=reason(error)) from error
     if not isinstance(data, dict):
-        raise UserError("error.settings.file", path=path, why="not a JSON object")
+        raise UserError("error.settings.file", path=path, why=UserError("why.object"))
     return data

@@ -3,6 +3,7 @@
     in    {"type": "settings", "settings": {…}}   first, once
           {"type": "run", "job": {…}}             one at a time
           {"type": "cancel", "job_id": 1}
+          {"type": "skip", "job_id": 1}           leave out the batch that is being made
           {"type": "close"}
     out   {"type": "ready", "pid": 1}             built: torch is imported, the model folders are read
           {"type": "warm", "model": "…"}          the default model is loaded
@@ -67,7 +68,9 @@ def serve(build: Callable[[Settings], Generation]) -> int:
 
 def _work(generation: Generation, link: "_Link") -> int:
     while (job := link.next_job()) is not None:
-        error = perform(generation, job, link.send_event, link.stop_of(job.id))
+        error = perform(
+            generation, job, link.send_event, link.stop_of(job.id), link.skip_of(job.id)
+        )
         link.forget(job.id)
         if error is not None and _poisons(error):
             log.error("the device is unusable after this error: a new process takes over")
@@ -101,6 +104,7 @@ class _Link:
         self._sending = threading.Lock()
         self._lock = threading.Lock()
         self._stops: dict[int, threading.Event] = {}
+        self._skips: dict[int, threading.Event] = {}
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
 
     @property
@@ -117,9 +121,14 @@ class _Link:
         with self._lock:
             return self._stops.setdefault(job_id, threading.Event())
 
+    def skip_of(self, job_id: int) -> threading.Event:
+        with self._lock:
+            return self._skips.setdefault(job_id, threading.Event())
+
     def forget(self, job_id: int) -> None:
         with self._lock:
             self._stops.pop(job_id, None)
+            self._skips.pop(job_id, None)
 
     def send_event(self, event: Event) -> None:
         self.send({"type": "event", "event": event.model_dump(mode="json")})
@@ -143,6 +152,8 @@ class _Link:
                     self._jobs.put(job)
                 case "cancel":
                     self.stop_of(int(message["job_id"])).set()
+                case "skip":
+                    self.skip_of(int(message["job_id"])).set()
                 case "close":
                     with self._lock:
                         for stop in self._stops.values():

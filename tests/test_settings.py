@@ -34,6 +34,7 @@ def test_everything_written_goes_below_the_data_folder(tmp_path: Path) -> None:
         ('{"prot": 7860}', "prot is 7860"),
         ('{"port": 7860', "settings.json cannot be read"),
         ("[]", "not a JSON object"),
+        ('{"port": 7860', "it is not JSON (line 1, column"),
         ('{"limits": {"max_steps": "x"}}', "limits.max_steps is 'x'"),
     ],
 )
@@ -50,3 +51,10 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
 def test_a_bad_variable_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="port is 'x'"):
         load(tmp_path, NOISETTE_PORT="x")
+
+
+def test_a_folder_of_models_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(
+        UserError, match=r"models_dir names the folder .*nowhere, and there is none"
+    ):
+        Settings.load({"data_dir": tmp_path, "models_dir": tmp_path / "nowhere"})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modules.errors import StorageError
+from modules.errors import StorageError, reason
 
 PART = ".part"
 
@@ -88,7 +88,7 @@ def storage_error(error: OSError, path: Path) -> StorageError:
         return StorageError("error.storage.full", path=path)
     if error.errno in _FORBIDDEN:
         return StorageError("error.storage.forbidden", path=path)
-    return StorageError("error.storage.other", path=path, why=error.strerror or error)
+    return StorageError("error.storage.other", path=path, why=reason(error))
 
 
 def _make_folder(folder: Path, disk: Disk) -> None:

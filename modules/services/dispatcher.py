@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from modules.schema import (
 )
 from modules.services.hub import Hub
 from modules.services.jobs import JobStore
+from modules.services.journal import JobLog
 from modules.services.outputs import Outputs, remove_old_previews
 from modules.services.worker import Worker, WorkerDied
 
@@ -29,11 +31,16 @@ POLL_SECONDS = 0.5
 RETRY_SECONDS = 2.0
 
 Publish = Callable[[Event], None]
+Settle = Callable[[Job, Event], None]
 T = TypeVar("T")
 
 
 def _nobody(event: Event) -> None:
     """No extension listens."""
+
+
+def _nothing(job: Job, end: Event) -> None:
+    """Nobody keeps count."""
 
 
 class Dispatcher:
@@ -47,6 +54,7 @@ class Dispatcher:
         outputs: Outputs,
         spool_dir: Path,
         publish: Publish = _nobody,
+        settle: Settle = _nothing,
     ) -> None:
         self._store = store
         self._worker = worker
@@ -54,8 +62,11 @@ class Dispatcher:
         self._outputs = outputs
         self._spool_dir = spool_dir
         self._publish = publish
+        self._settle = settle
         self._owner = f"{os.getpid()}"
         self._current: int | None = None
+        self._standing: StorageError | None = None
+        """What will fail every job until somebody mends it; shown for as long."""
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -69,8 +80,16 @@ class Dispatcher:
             except StorageError as error:
                 self._hub.report_problem(error)
                 log.warning("%s", error)
+        self._look_at_outputs()
         self._bring_home()
-        return list(self._store.recover())
+        broken_off = list(self._store.recover())
+        for job in broken_off:
+            JobLog(log, job.id).event(
+                "recovered",
+                f"job {job.id} was broken off and is {job.state}",
+                attempts=job.attempts,
+            )
+        return broken_off
 
     def start(self) -> None:
         """Begin to work through the queue in the background; once begun, nothing more happens."""
@@ -114,6 +133,19 @@ class Dispatcher:
             self._worker.cancel(job_id)
         self.wake()
         return job
+
+    def skip(self, job_id: int) -> None:
+        """Let a running job go on to its next batch."""
+        if job_id == self._current:
+            self._worker.skip(job_id)
+
+    def unload(self) -> bool:
+        """Let go of what the worker has loaded; False while it works."""
+        return self._worker.unload()
+
+    def reload(self) -> None:
+        """Let the worker get ready, in the background."""
+        self._worker.start()
 
     def close(self, timeout: float = 8.0) -> None:
         """Stop within about `timeout` seconds; what runs goes back to the queue and is done after the next start."""
@@ -165,23 +197,35 @@ class Dispatcher:
     # ------------------------------------------------------------------------------------------- one job
 
     def _perform(self, job: Job) -> None:
+        began, told = time.monotonic(), JobLog(log, job.id)
         self._hub.begin(job)
         self._current = job.id
+        told.event("begun", f"job {job.id} is begun", attempts=job.attempts)
         record = _Record(self, job)
         try:
             self._worker.run(job, record.take)
         except WorkerDied as death:
             record.died(death)
-        except Exception as error:  # a fault of ours costs one job, not the queue
-            log.exception("job %d", job.id)
+        except Exception as error:  # noqa: BLE001  # a fault of ours costs one job, not the queue
+            told.exception("job %d", job.id)
             record.broke(error)
         finally:
             self._current = None
         ended = self._stubborn(record.close)
         # When even that could not be written the row stays "running", and the next start takes it up.
         self._hub.end(job.id, ended.state if ended else JobState.FAILED)
+        if ended is not None:
+            told.event(
+                ended.state.value,
+                f"job {job.id} is {ended.state}",
+                seconds=round(time.monotonic() - began, 3),
+                pictures=len(ended.pictures),
+                error=ended.error and ended.error.get("key"),
+            )
         if record.end is not None:
+            self._settle(job, record.end)
             self._publish(record.end)
+        self._look_at_outputs()
         self._bring_home()
 
     def _stubborn(self, action: Callable[[], T]) -> T | None:
@@ -195,8 +239,20 @@ class Dispatcher:
                 if self._stopping.wait(RETRY_SECONDS):
                     return None
             else:
-                self._hub.report_problem(None)
+                self._hub.report_problem(self._standing)
                 return result
+
+    def _look_at_outputs(self) -> None:
+        """Say that pictures cannot be saved before somebody waits for one, and no longer once they can."""
+        before, self._standing = self._standing, None
+        try:
+            self._outputs.probe()
+        except StorageError as error:
+            self._standing = error
+            if before is None:
+                log.warning("%s", error)
+        if before is not None or self._standing is not None:
+            self._hub.report_problem(self._standing)
 
     def _bring_home(self) -> None:
         try:
@@ -215,6 +271,7 @@ class _Record:
         self._dispatcher = dispatcher
         self._store = dispatcher._store
         self._job = job
+        self._log = JobLog(log, job.id)
         self._unwritten: list[ImageSaved] = []
         self._death: WorkerDied | None = None
         self.end: Event | None = None
@@ -226,17 +283,17 @@ class _Record:
                 try:
                     self._store.add_picture(self._job.id, event)
                 except StorageError as error:
-                    log.error("%s", error)
+                    self._log.error("%s", error)
                     self._unwritten.append(event)  # the file is there; the row follows in `close`
             case Warned():
                 try:
-                    self._store.warn(self._job.id, event.text)
+                    self._store.warn(self._job.id, event.warning)
                 except StorageError as error:
-                    log.error("%s", error)
+                    self._log.error("%s", error)
             case Finished() | Failed():
                 self.end = event
                 if isinstance(event, Failed) and event.traceback:
-                    log.error("job %d failed:\n%s", self._job.id, event.traceback)
+                    self._log.error("job %d failed:\n%s", self._job.id, event.traceback)
                 return
         self._dispatcher._hub.apply(event)
         self._dispatcher._publish(event)
@@ -245,7 +302,7 @@ class _Record:
         """The worker's process is gone."""
         self._death = death
         if not self._dispatcher._stopping.is_set():
-            log.error(
+            self._log.error(
                 "the worker died (%s) during job %d:\n%s",
                 death.returncode,
                 self._job.id,

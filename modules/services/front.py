@@ -1,22 +1,58 @@
 """The one object that the page, the API and the command line talk to."""
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from modules.diffusion.samplers import SAMPLERS, Sampler
 from modules.diffusion.schedules import SCHEDULES, Schedule
-from modules.errors import UserError
+from modules.diffusion.upscalers import LATENT_UPSCALERS
+from modules.errors import StorageError, UserError
+from modules.imaging import metadata
 from modules.imaging.metadata import request_json
+from modules.imaging.upscale import PLAIN
+from modules.plugins.axis import Axis
+from modules.plugins.fields import core_axes
 from modules.plugins.manager import ExtensionReport
-from modules.schema import Event, GenerationRequest, Job, JobState, Limits, Picture
+from modules.schema import (
+    Event,
+    GenerationRequest,
+    Job,
+    JobState,
+    Layout,
+    Limits,
+    ModelCard,
+    Picture,
+)
+from modules.schema.guests import GuestLimits
+from modules.services import postprocessing
 from modules.services.dispatcher import Dispatcher
-from modules.services.generation import Names, resolve
+from modules.services.drafts import Drafts
 from modules.services.hub import Hub, Progress
-from modules.services.jobs import JobStore
+from modules.services.inputs import InputPictures
+from modules.services.jobs import Clients, JobStore, PictureSearch, Totals
+from modules.services.journal import JobLog
+from modules.services.layouts import Layouts
 from modules.services.models import Models, Scan
 from modules.services.outputs import Outputs
+from modules.services.quotas import Quotas
+from modules.services.resolving import Lookups, Names, resolve
+from modules.services.tokens import TokenCounter
+from modules.services.vaes import VaeFiles
+
+log = logging.getLogger(__name__)
+
+UNUSED_SECONDS = 7 * 86_400
+"""So long an input picture is kept that no job and no draft names."""
+
+
+class UpscalerRow(Protocol):
+    """`modules.plugins.Upscaler`."""
+
+    @property
+    def name(self) -> str: ...
 
 
 class PageExtensions(Protocol):
@@ -24,16 +60,27 @@ class PageExtensions(Protocol):
 
     @property
     def reports(self) -> Sequence[ExtensionReport]: ...
+    def samplers(self) -> Sequence[Sampler]: ...
+    def upscalers(self) -> Sequence[UpscalerRow]: ...
     def check(self, request: GenerationRequest) -> GenerationRequest: ...
+    def rewritten(self, request: GenerationRequest, index: int) -> GenerationRequest: ...
+    def read_parameters(
+        self, parameters: Mapping[str, str]
+    ) -> tuple[dict[str, dict[str, Any]], set[str]]: ...
     def publish(self, event: Event) -> None: ...
+    def axes(self) -> Sequence[Axis]: ...
+    def lays_out(self, request: GenerationRequest) -> bool: ...
+    def lay_out(
+        self, request: GenerationRequest, axes: Sequence[Axis], most: int
+    ) -> Layout | None: ...
 
 
 class Studio:
     """Submit, watch, cancel, look at pictures. Every method may be called from any thread; none waits for a picture.
 
-    `client` is who asks: jobs and pictures of a client are shown to and cancelled by that client; None is the
-    owner of the installation, who sees everything. Without a dispatcher (another process holds the data folder)
-    jobs are only queued.
+    `client` is who asks: jobs and pictures of a client are shown to and cancelled by that client; several names
+    are one person (a visitor on this machine, and the command line); None is the owner of the installation, who
+    sees everything. Without a dispatcher (another process holds the data folder) jobs are only queued.
     """
 
     def __init__(
@@ -47,27 +94,40 @@ class Studio:
         names: Names,
         limits: Limits,
         spool_dir: Path,
+        inputs: InputPictures,
+        drafts: Drafts,
+        vaes: VaeFiles,
+        embeddings: Callable[[ModelCard], Mapping[str, int]],
         dispatcher: Dispatcher | None = None,
         default_model: str = "",
+        guests: GuestLimits | None = None,
     ) -> None:
         self.limits = limits
         self.default_model = default_model
-        self.samplers: Sequence[Sampler] = SAMPLERS
+        self.inputs = inputs
+        self.drafts = drafts
+        self.embeddings = embeddings
+        """Names of a model's textual inversions, with the tokens that each takes."""
+        self.tokens = TokenCounter(models.find, embeddings)
         self.schedules: Sequence[Schedule] = SCHEDULES
         self._store = store
+        self._quotas = Quotas(store, guests or GuestLimits())
         self._hub = hub
         self._outputs = outputs
         self._models = models
         self._plugins = plugins
         self._names = names
+        self._vaes = vaes
         self._spool_dir = spool_dir
         self._dispatcher = dispatcher
+        self._layouts = Layouts(plugins, self.axes, limits, self.resolve)
 
     # ------------------------------------------------------------------------------------------- life
 
     def start(self) -> None:
         """Begin to work through the queue, in the background."""
         self._runner().start()
+        self._clean_inputs()
 
     def run(self, job_id: int) -> Job:
         """Do one job in this thread; the job as it ended. For the command line."""
@@ -75,13 +135,16 @@ class Studio:
 
     def tidy(self) -> list[Job]:
         """Clear up after a crash without starting the queue; the jobs that were broken off."""
-        return self._runner().tidy()
+        broken_off = self._runner().tidy()
+        self._clean_inputs()
+        return broken_off
 
     def close(self, timeout: float = 8.0) -> None:
         """Stop within about `timeout` seconds; nothing is lost."""
         if self._dispatcher is not None:
             self._dispatcher.close(timeout)
         self._store.close()
+        self.drafts.close()
 
     # ------------------------------------------------------------------------------------------- what there is
 
@@ -89,9 +152,67 @@ class Studio:
         """Models and problems with model files; `refresh` looks into the folders again."""
         return self._models.all(refresh)
 
+    def model(self, name: str | None) -> ModelCard:
+        """The model of that name; None is the default one.
+
+        Raises:
+            UnknownNameError: lists the names that exist.
+        """
+        return self._models.find(name)
+
+    @property
+    def samplers(self) -> Sequence[Sampler]:
+        """The table of samplers, the rows of extensions last."""
+        return (*SAMPLERS, *self._plugins.samplers())
+
+    @property
+    def upscalers(self) -> Sequence[str]:
+        """Names of what enlarges pictures, those of extensions last."""
+        own = [row.name for row in PLAIN]
+        return [*own, *(row.name for row in self._plugins.upscalers() if row.name not in own)]
+
+    def vaes(self) -> Sequence[str]:
+        """Names of the VAE files that are here now."""
+        return self._vaes.names()
+
+    def vae(self, name: str) -> str:
+        """The name of a VAE file as it is spelled.
+
+        Raises:
+            UnknownNameError: lists those that exist.
+        """
+        return self._vaes.find(name)
+
+    def axes(self) -> Sequence[Axis]:
+        """What a grid can vary, with the names that are here now: the request's fields, then those of extensions."""
+        names: dict[str, Sequence[str]] = {
+            "model": [card.name for card in self.models().cards],
+            "sampler": [row.name for row in self.samplers],
+            "schedule": [row.name for row in self.schedules],
+            "vae": self.vaes(),
+            "hires.upscaler": [*(row.name for row in LATENT_UPSCALERS), *self.upscalers],
+        }
+        names |= {"refiner.model": names["model"]}
+        names |= {"hires.sampler": names["sampler"], "hires.schedule": names["schedule"]}
+        own = [
+            replace(axis, choices=tuple(names[axis.name])) if axis.name in names else axis
+            for axis in core_axes()
+        ]
+        return (*own, *self._plugins.axes())
+
     def extensions(self) -> Sequence[ExtensionReport]:
         """What became of each extension."""
         return self._plugins.reports
+
+    def read_parameters(
+        self, parameters: Mapping[str, str]
+    ) -> tuple[dict[str, dict[str, Any]], set[str]]:
+        """Options by extension that parameters of a text mean which are no field, and the keys that were used.
+
+        Raises:
+            ExtensionError: names the extension that failed.
+        """
+        return self._plugins.read_parameters(parameters)
 
     # ------------------------------------------------------------------------------------------- jobs
 
@@ -101,37 +222,100 @@ class Studio:
         Raises:
             UserError: says what is wrong with it.
         """
+        if request.postprocess is not None:
+            found = self._plugins.check(postprocessing.resolve(request, self.inputs.size))
+            request_json(found)
+            return found
         request.check(self.limits)
         card = self._models.find(request.model)
-        resolved = self._plugins.check(resolve(request, card, self.limits, self._names))
+        lookups = Lookups(
+            find_model=self._models.find,
+            size_of=self.inputs.size,
+            upscalers=lambda: [row.name for row in self._plugins.upscalers()],
+            vae=self._vaes.fitting,
+        )
+        resolved = self._plugins.check(resolve(request, card, self.limits, self._names, lookups))
+        self._plugins.rewritten(resolved, 0).check(
+            self.limits
+        )  # what cannot be written is said now
         request_json(resolved)
         return resolved
+
+    def words(self, request: GenerationRequest, most: int = 4) -> list[tuple[str, str]]:
+        """The prompt and negative prompt of the first `most` pictures, as extensions write them; for a look at them.
+
+        A seed that is still to be drawn counts from 0.
+
+        Raises:
+            UserError: says what is wrong with the request.
+        """
+        resolved = self.resolve(request).drawn(lambda: 0)
+        count = min(most, resolved.pictures)
+        written = [self._plugins.rewritten(resolved, index) for index in range(count)]
+        return [(each.prompt, each.negative_prompt) for each in written]
 
     def submit(self, request: GenerationRequest, client: str = "") -> Job:
         """Queue a job; what cannot be done is refused here and leaves no row.
 
         Raises:
             UserError: says what is wrong with the request.
+            QuotaError: a guest has had his share.
             StorageError: the queue cannot be written.
         """
-        job = self._store.submit(self.resolve(request), client)
+        resolved = self.resolve(request)
+        grid = self._layouts.of(request, resolved) if self._plugins.lays_out(resolved) else None
+        layout = None if grid is None else grid.layout
+        if grid is not None:
+            resolved = grid.request
+        pictures = [resolved] if layout is None else [cell.request for cell in layout.cells]
+        with self._quotas.taken(client, pictures):
+            job = self._store.submit(resolved, client, layout)
+        JobLog(log, job.id).event("queued", f"job {job.id} is queued", pictures=job.wanted)
         self._wake()
         return job
 
-    def job(self, job_id: int, client: str | None = None) -> Job:
+    def layout(self, job_id: int, client: Clients | None = None) -> Layout | None:
+        """The grid that a job makes; None for any other job.
+
+        Raises:
+            UserError: there is no such job, or it is another client's.
+        """
+        self.job(job_id, client)
+        return self._store.layout(job_id)
+
+    def request_of(self, picture: Picture) -> GenerationRequest:
+        """What a picture was asked for with: that of its job, or of its cell where the job is a grid.
+
+        Raises:
+            UserError: there is no such job, or the picture's file is gone that would have to say it.
+        """
+        job = self._store.get(picture.job_id)
+        if (
+            picture.index >= job.wanted
+        ):  # the rows were made again from the files: the file alone knows
+            said = metadata.decode(self._outputs.path_of(picture.path))
+            return said.request or job.request
+        layout = self._store.layout(job.id) if job.cells else None
+        if layout is None or picture.index >= len(layout.cells):
+            return job.request
+        return layout.cells[picture.index].request
+
+    def job(self, job_id: int, client: Clients | None = None) -> Job:
         """One job with its pictures.
 
         Raises:
             UserError: there is none, or it is another client's.
         """
         job = self._store.get(job_id)
-        if client is not None and job.client != client:
+        if client is not None and job.client not in (
+            (client,) if isinstance(client, str) else client
+        ):
             raise UserError("error.job.unknown", id=job_id)
         return job
 
     def jobs(
         self,
-        client: str | None = None,
+        client: Clients | None = None,
         *,
         states: Iterable[JobState] | None = None,
         newest_first: bool = True,
@@ -143,7 +327,7 @@ class Studio:
             states=states, client=client, newest_first=newest_first, limit=limit, offset=offset
         )
 
-    def cancel(self, job_id: int, client: str | None = None) -> Job:
+    def cancel(self, job_id: int, client: Clients | None = None) -> Job:
         """Cancel a job: at once when it waits, at its next step when it runs; a finished one stays.
 
         Raises:
@@ -154,26 +338,64 @@ class Studio:
             return self._dispatcher.cancel(job_id)
         return self._store.cancel(job_id)
 
-    def cancel_queued(self, client: str | None = None) -> int:
-        """Cancel all waiting jobs (of one client); how many."""
-        count = self._store.cancel_queued(client)
-        self._wake()
-        return count
-
-    def retry(self, job_id: int, client: str | None = None) -> Job:
-        """Queue a failed or cancelled job again: same seed, and pictures that it has are kept.
+    def skip(self, job_id: int, client: Clients | None = None) -> None:
+        """Let a running job go on to its next batch; of no effect on one that does not run.
 
         Raises:
             UserError: there is none, or it is another client's.
         """
         self.job(job_id, client)
-        job = self._store.retry(job_id)
+        if self._dispatcher is not None:
+            self._dispatcher.skip(job_id)
+
+    def unload(self) -> bool:
+        """Let go of every loaded model; False while a job runs, which needs its own."""
+        return self._dispatcher is not None and self._dispatcher.unload()
+
+    def reload(self) -> None:
+        """Load the default model ahead, in the background."""
+        if self._dispatcher is not None:
+            self._dispatcher.reload()
+
+    def move(self, job_id: int, place: int, client: Clients | None = None) -> Job:
+        """Put a waiting job at `place` (0 is next) among the waiting jobs of its client.
+
+        Raises:
+            UserError: there is none, it is another client's, or it does not wait.
+        """
+        self.job(job_id, client)
+        job = self._store.move(job_id, place)
+        self._wake()
+        return job
+
+    def cancel_queued(self, client: Clients | None = None) -> int:
+        """Cancel all waiting jobs (of one client); how many."""
+        count = self._store.cancel_queued(client)
+        self._wake()
+        return count
+
+    def retry(self, job_id: int, client: Clients | None = None) -> Job:
+        """Queue a failed or cancelled job again: same seed, and pictures that it has are kept.
+
+        Raises:
+            UserError: there is none, it is another client's, or it neither failed nor was stopped.
+            QuotaError: a guest has had his share.
+        """
+        asked = self.job(job_id, client)
+        layout = self._store.layout(job_id) if asked.cells else None
+        pictures = [asked.request] if layout is None else [each.request for each in layout.cells]
+        with self._quotas.taken(asked.client if client is not None else "", pictures):
+            job = self._store.retry(job_id)
         self._wake()
         return job
 
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
         return self._store.counts()
+
+    def totals(self) -> Totals:
+        """What was done since this data folder began."""
+        return self._store.totals()
 
     # ------------------------------------------------------------------------------------------- watching
 
@@ -190,7 +412,7 @@ class Studio:
                 job_id,
                 job.state,
                 steps=job.request.steps or 0,
-                batches=job.request.batch_count,
+                batches=job.cells or job.request.batch_count,
                 fraction=1.0 if job.state is JobState.DONE else 0.0,
                 position=self._store.position(job_id),
             )
@@ -219,10 +441,14 @@ class Studio:
     # ------------------------------------------------------------------------------------------- pictures
 
     def pictures(
-        self, client: str | None = None, limit: int = 100, offset: int = 0
+        self,
+        client: Clients | None = None,
+        limit: int = 100,
+        offset: int = 0,
+        search: PictureSearch | None = None,
     ) -> Sequence[Picture]:
         """Saved pictures, the newest first."""
-        return self._store.pictures(client=client, limit=limit, offset=offset)
+        return self._store.pictures(client=client, search=search, limit=limit, offset=offset)
 
     def picture(self, picture_id: int) -> Picture:
         """One picture.
@@ -246,6 +472,18 @@ class Studio:
         if self._dispatcher is None:
             raise UserError("error.instance.no_runner")
         return self._dispatcher
+
+    def _clean_inputs(self) -> None:
+        """Pictures that people handed in and that nothing needs any more; a full disk is no reason not to start."""
+        try:
+            used = self._store.input_ids() | self.drafts.input_ids()
+            gone = self.inputs.clean(UNUSED_SECONDS, used)
+        except StorageError as error:
+            self._hub.report_problem(error)
+            log.warning("%s", error)
+        else:
+            if gone:
+                log.info("removed %d input pictures that nothing uses", gone)
 
     def _wake(self) -> None:
         if self._dispatcher is not None:

@@ -7,6 +7,7 @@ returns as soon as there is something newer, so that a watcher misses nothing an
 import statistics
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from modules.errors import UserError
@@ -49,7 +50,8 @@ class Progress:
     preview_number: int = 0
     position: int = 0
     saved: int = 0
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Mapping[str, object], ...] = ()
+    """`UserError.to_dict()` each."""
 
 
 class Estimate:
@@ -130,7 +132,7 @@ class Hub:
                 job.id,
                 JobState.RUNNING,
                 steps=job.request.steps or 0,
-                batches=job.request.batch_count,
+                batches=job.cells or job.request.batch_count,
                 warnings=job.warnings,
             )
             self._estimates[job.id] = Estimate(self._tail)
@@ -165,7 +167,25 @@ class Hub:
     def _after(self, now: Progress, event: Event) -> Progress:
         match event:
             case StageChanged():
-                return replace(now, stage=event.stage, batch=event.batch, batches=event.batches)
+                # The steps of the picture before are no steps of this one.
+                begins = event.stage is Stage.DENOISING or event.batch != now.batch
+                step = 0 if begins else now.step
+                return replace(
+                    now, stage=event.stage, batch=event.batch, batches=event.batches, step=step
+                )
+            case StepDone() if event.stage is not Stage.DENOISING:
+                # Of a finisher: after the denoising there is no more to say than that it goes on.
+                share = (event.batch + event.step / max(1, event.steps)) / max(1, event.batches)
+                alone = share >= now.fraction and event.seconds > 0 and share > 0
+                return replace(
+                    now,
+                    stage=event.stage,
+                    batch=event.batch,
+                    batches=event.batches,
+                    fraction=max(now.fraction, share),
+                    eta=event.seconds * (1 - share) / share if alone else None,
+                    elapsed=event.seconds,
+                )
             case StepDone():
                 estimate = self._estimates.get(event.job_id)
                 return replace(
@@ -184,9 +204,9 @@ class Hub:
                 )
             case ImageSaved():
                 return replace(now, saved=now.saved + 1)
-            case Warned():
-                return replace(now, warnings=(*now.warnings, event.text))
-            case Finished() | Failed():
+            case Warned() if event.warning not in now.warnings:
+                return replace(now, warnings=(*now.warnings, event.warning))
+            case Warned() | Finished() | Failed():
                 return now  # `end` says it once the row does
 
     def _notify(self) -> None:

@@ -7,20 +7,48 @@ threads may share one `JobStore`, several processes may open the same file (the 
 import json
 import secrets
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from modules.errors import StorageError, UserError
-from modules.schema import GenerationRequest, ImageSaved, Job, JobState, Picture
-from modules.schema.request import MAX_SEED, RANDOM_SEED
+from modules.schema import GenerationRequest, ImageSaved, Job, JobState, Layout, Picture
+from modules.schema.options import MAX_SEED
+from modules.services.database import Database, marks
+from modules.services.inputs import ids_in
+
+Clients = str | tuple[str, ...]
+"""A client, or several that are one person: a visitor on this machine and the command line."""
 
 MAX_ATTEMPTS = 2
-BUSY_SECONDS = 10.0
+MOST_WORDS = 20
+
+
+@dataclass(frozen=True)
+class PictureSearch:
+    """What a picture must have to be found; empty finds all."""
+
+    text: str = ""
+    """Words that all stand in its text (prompt, sampler, model …), in any case."""
+    seed: int | None = None
+    job_id: int | None = None
+    since: float | None = None
+    """Made at this moment or later, in seconds since the epoch."""
+    until: float | None = None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Figures of a whole data folder; `seconds` is what its `done` jobs took together."""
+
+    pictures: int
+    done: int
+    seconds: float
+
 
 # One entry per version of the file, applied in order and never changed afterwards; `user_version` counts them.
 MIGRATIONS: tuple[str, ...] = (
@@ -55,49 +83,68 @@ MIGRATIONS: tuple[str, ...] = (
         UNIQUE (job_id, number)
     );
     """,
+    # `place` orders a client's waiting jobs; `turn` counts the jobs that were begun, so that clients take turns.
+    """
+    ALTER TABLE jobs ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET place = id;
+    ALTER TABLE jobs ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_waiting ON jobs (state, client, place);
+    CREATE INDEX jobs_by_turn ON jobs (turn);
+    CREATE INDEX jobs_by_clients_turn ON jobs (client, turn)
+    """,
+    # Apart from the jobs, which are listed often: a grid of two hundred cells is a long text.
+    """
+    ALTER TABLE jobs ADD COLUMN cells INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN sheets INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE layouts (
+        job_id INTEGER PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+        layout TEXT NOT NULL
+    )
+    """,
 )
 
+_LAST_TURN = "(SELECT max(turn) FROM jobs AS all_jobs WHERE all_jobs.client = jobs.client)"
 
-class JobStore:
+
+class JobStore(Database):
     """The rows of one data folder.
 
     Raises, from every method: StorageError when the disk is full, read-only or gone, or the file is damaged.
     """
 
     def __init__(self, database: Path, clock: Callable[[], float] = time.time) -> None:
-        self._path = database
+        super().__init__(database, MIGRATIONS)
         self._clock = clock
-        self._lock = threading.RLock()
-        with self._storage():
-            database.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = _connect(database)
-            try:
-                self._migrate()
-            except BaseException:
-                self._connection.close()
-                raise
-
-    def close(self) -> None:
-        """Close the file; the store cannot be used afterwards."""
-        with self._lock:
-            self._connection.close()
 
     # ------------------------------------------------------------------------------------------- writing
 
-    def submit(self, request: GenerationRequest, client: str = "") -> Job:
+    def submit(
+        self, request: GenerationRequest, client: str = "", layout: Layout | None = None
+    ) -> Job:
         """Queue a job. A random seed is drawn here, so that a second attempt makes the same pictures."""
-        if request.seed == RANDOM_SEED:
-            request = request.replace(seed=secrets.randbelow(MAX_SEED + 1))
+        request = request.drawn(draw_seed)
         with self._transaction() as db:
             cursor = db.execute(
                 "INSERT INTO jobs (uid, state, request, client, created) VALUES (?, 'queued', ?, ?, ?)",
                 (secrets.token_hex(4), request.model_dump_json(), client, self._clock()),
             )
+            db.execute("UPDATE jobs SET place = id WHERE id = ?", (cursor.lastrowid,))
+            if layout is not None:
+                db.execute(
+                    "UPDATE jobs SET cells = ?, sheets = ? WHERE id = ?",
+                    (len(layout.cells), layout.sheets, cursor.lastrowid),
+                )
+                db.execute(
+                    "INSERT INTO layouts (job_id, layout) VALUES (?, ?)",
+                    (cursor.lastrowid, layout.model_dump_json(exclude_defaults=True)),
+                )
             return self._one(cursor.lastrowid or 0)
 
     def claim(self, owner: str, job_id: int | None = None) -> Job | None:
-        """Take the oldest queued job (or just `job_id`, if it is queued) and mark it running; None if there is none.
+        """Take the next queued job (or just `job_id`, if it is queued) and mark it running; None if there is none.
 
+        Clients take turns: next is the first waiting job of the client whose last job was begun longest ago, so
+        that nobody waits behind a hundred pictures of somebody else.
         A row that another version of the program wrote and that cannot be read here fails, and the next one is taken.
         """
         while True:
@@ -105,18 +152,25 @@ class JobStore:
                 row = self._take(db, owner, job_id)
                 if row is None:
                     return None
-                if _readable(row["request"]):
-                    return self._one(row["id"])
+                if _readable(row["request"]) and (layout := self._layout(row["id"])) is not False:
+                    return self._one(row["id"]).model_copy(update={"layout": layout})
             self.finish(row["id"], JobState.FAILED, UserError("error.job.unreadable").to_dict())
 
     def _take(self, db: sqlite3.Connection, owner: str, job_id: int | None) -> sqlite3.Row | None:
         row: sqlite3.Row | None = db.execute(
             "UPDATE jobs SET state = 'running', owner = :owner, started = :now, finished = NULL, "
-            "error = NULL WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND "
-            "(:id IS NULL OR id = :id) ORDER BY id LIMIT 1) RETURNING id, request",
+            "error = NULL, turn = (SELECT max(turn) + 1 FROM jobs) "
+            "WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND (:id IS NULL OR id = :id) "
+            f"ORDER BY {_LAST_TURN}, place LIMIT 1) RETURNING id, request",
             {"owner": owner, "now": self._clock(), "id": job_id},
         ).fetchone()
         return row
+
+    def input_ids(self) -> frozenset[str]:
+        """The input pictures that any job names: what it takes to make its pictures again."""
+        with self._reading() as db:
+            rows = db.execute("SELECT request FROM jobs")
+            return frozenset(found for row in rows for found in ids_in(row["request"]))
 
     def cancel(self, job_id: int) -> Job:
         """Ask a job to stop: a queued one is cancelled at once, a running one by whoever runs it, a finished one stays.
@@ -134,14 +188,39 @@ class JobStore:
             )
             return self._one(job_id)
 
-    def cancel_queued(self, client: str | None = None) -> int:
+    def cancel_queued(self, client: Clients | None = None) -> int:
         """Cancel all waiting jobs (of one client); how many there were."""
+        of, names = _of(client)
         with self._transaction() as db:
             return db.execute(
-                "UPDATE jobs SET state = 'cancelled', cancel_requested = 1, finished = :now "
-                "WHERE state = 'queued' AND (:client IS NULL OR client = :client)",
-                {"now": self._clock(), "client": client},
+                "UPDATE jobs SET state = 'cancelled', cancel_requested = 1, finished = ? "
+                f"WHERE state = 'queued' AND {of}",
+                (self._clock(), *names),
             ).rowcount
+
+    def move(self, job_id: int, place: int) -> Job:
+        """Put a waiting job at `place` (0 is next) among the waiting jobs of its client; beyond the end is the end.
+
+        Jobs of others keep their places.
+
+        Raises:
+            UserError: there is no such job, or it does not wait.
+        """
+        with self._transaction() as db:
+            job = self._one(job_id)
+            if job.state is not JobState.QUEUED:
+                raise UserError("error.job.not_waiting", id=job_id)
+            rows = db.execute(
+                "SELECT id, place FROM jobs WHERE state = 'queued' AND client = ? ORDER BY place",
+                (job.client,),
+            ).fetchall()
+            order = [row["id"] for row in rows if row["id"] != job_id]
+            order.insert(max(0, place), job_id)
+            db.executemany(
+                "UPDATE jobs SET place = ? WHERE id = ?",
+                [(row["place"], each) for row, each in zip(rows, order, strict=True)],
+            )
+            return job
 
     def finish(
         self, job_id: int, state: JobState, error: Mapping[str, object] | None = None
@@ -186,15 +265,18 @@ class JobStore:
         """Queue a failed or cancelled job again, with its seed; pictures that it has are kept.
 
         Raises:
-            UserError: there is no such job.
+            UserError: there is no such job, or it neither failed nor was stopped.
         """
         with self._transaction() as db:
-            db.execute(
+            again = db.execute(
                 "UPDATE jobs SET state = 'queued', attempts = 0, cancel_requested = 0, error = NULL, "
                 "finished = NULL WHERE id = ? AND state IN ('failed', 'cancelled')",
                 (job_id,),
             )
-            return self._one(job_id)
+            job = self._one(job_id)
+            if not again.rowcount:
+                raise UserError("error.job.no_retry", id=job_id)
+            return job
 
     def add_picture(self, job_id: int, saved: ImageSaved) -> Picture:
         """Index a picture that is on disk; one that is known already stays as it is.
@@ -227,14 +309,14 @@ class JobStore:
             ).fetchone()
             return _picture(row)
 
-    def warn(self, job_id: int, text: str) -> None:
-        """Keep a warning with the job; the same one only once."""
+    def warn(self, job_id: int, warning: Mapping[str, object]) -> None:
+        """Keep a warning (`UserError.to_dict`) with the job; the same one only once."""
         with self._transaction() as db:
             warnings = self._one(job_id).warnings
-            if text not in warnings:
+            if warning not in warnings:
                 db.execute(
                     "UPDATE jobs SET warnings = ? WHERE id = ?",
-                    (json.dumps([*warnings, text]), job_id),
+                    (json.dumps([*warnings, warning]), job_id),
                 )
 
     # ------------------------------------------------------------------------------------------- reading
@@ -248,6 +330,47 @@ class JobStore:
         with self._reading():
             return self._one(job_id)
 
+    def layout(self, job_id: int) -> Layout | None:
+        """The grid that a job makes, or None; also where another version wrote it and it cannot be read."""
+        with self._reading():
+            return self._layout(job_id) or None
+
+    def unfinished(self, prefix: str) -> Mapping[str, int]:
+        """How many jobs wait or run of each client whose name begins so."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT client, count(*) AS count FROM jobs "
+                "WHERE state IN ('queued', 'running') AND substr(client, 1, ?) = ? GROUP BY client",
+                (len(prefix), prefix),
+            )
+            return {row["client"]: row["count"] for row in rows}
+
+    def asked_since(
+        self, prefix: str, moment: float
+    ) -> Iterator[tuple[str, float, GenerationRequest]]:
+        """Client, moment and request of each job that clients whose names begin so queued since `moment`; of a grid
+        those of its cells.
+
+        What was cancelled before anything was made of it does not count, nor does what cannot be read any more.
+        """
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT id, client, created, request, cells FROM jobs WHERE created > ? "
+                "AND substr(client, 1, ?) = ? AND NOT (state = 'cancelled' AND started IS NULL)",
+                (moment, len(prefix), prefix),
+            ).fetchall()
+        for row in rows:
+            layout = self.layout(row["id"]) if row["cells"] else None
+            if layout is not None:
+                for cell in layout.cells:
+                    yield row["client"], row["created"], cell.request
+                continue
+            try:
+                asked = GenerationRequest.model_validate_json(row["request"])
+            except ValidationError:
+                continue
+            yield row["client"], row["created"], asked
+
     def find_uid(self, uid: str) -> Job | None:
         """The job whose pictures carry `uid`, or None."""
         with self._reading() as db:
@@ -258,31 +381,48 @@ class JobStore:
         self,
         *,
         states: Iterable[JobState] | None = None,
-        client: str | None = None,
+        client: Clients | None = None,
         newest_first: bool = False,
         limit: int = 100,
         offset: int = 0,
     ) -> Sequence[Job]:
-        """Jobs in the order of their submission, or the newest first."""
+        """Jobs as they stand in the queue (clients apart), or the newest first."""
         wanted = list(JobState if states is None else states)
-        order = "DESC" if newest_first else "ASC"
+        order = "id DESC" if newest_first else "place, id"
+        of, names = _of(client)
         with self._reading() as db:
             rows = db.execute(
-                f"SELECT * FROM jobs WHERE state IN ({_marks(wanted)}) AND (? IS NULL OR client = ?) "
-                f"ORDER BY id {order} LIMIT ? OFFSET ?",
-                (*wanted, client, client, limit, offset),
+                f"SELECT * FROM jobs WHERE state IN ({marks(wanted)}) AND {of} "
+                f"ORDER BY {order} LIMIT ? OFFSET ?",
+                (*wanted, *names, limit, offset),
             ).fetchall()
             return self._jobs(rows)
 
     def position(self, job_id: int) -> int:
-        """How many jobs run or wait before this one; 0 when it is next or not waiting."""
+        """How many jobs will be begun before this one, with what runs; 0 when it is next or not waiting."""
         with self._reading() as db:
-            row = db.execute(
-                "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running') AND id < :id AND "
-                "EXISTS (SELECT 1 FROM jobs WHERE id = :id AND state = 'queued')",
-                {"id": job_id},
+            own = db.execute(
+                "SELECT client, (SELECT count(*) FROM jobs AS mine WHERE mine.state = 'queued' AND "
+                "mine.client = jobs.client AND mine.place < jobs.place) AS before "
+                "FROM jobs WHERE id = ? AND state = 'queued'",
+                (job_id,),
             ).fetchone()
-            return int(row[0])
+            if own is None:
+                return 0
+            clients = db.execute(
+                f"SELECT client, count(*) AS waiting, {_LAST_TURN} AS turn, min(place) AS first "
+                "FROM jobs WHERE state = 'queued' GROUP BY client ORDER BY turn, first"
+            ).fetchall()
+            (running,) = db.execute("SELECT count(*) FROM jobs WHERE state = 'running'").fetchone()
+        found, later = int(running), 0  # who comes after us in a round has had one round less
+        for row in clients:
+            found += (
+                min(row["waiting"], own["before"] + 1 - later)
+                if row["client"] != own["client"]
+                else own["before"]
+            )
+            later = later or int(row["client"] == own["client"])
+        return found
 
     def cancels(self) -> Sequence[int]:
         """Ids of running jobs that somebody, in whatever process, asked to stop."""
@@ -301,16 +441,32 @@ class JobStore:
             return {state: int(found.get(state.value, 0)) for state in JobState}
 
     def pictures(
-        self, *, client: str | None = None, limit: int = 100, offset: int = 0
+        self,
+        *,
+        client: Clients | None = None,
+        search: PictureSearch | None = None,
+        limit: int = 100,
+        offset: int = 0,
     ) -> Sequence[Picture]:
         """Pictures, the newest first."""
+        of, names = _of(client)
+        wanted, values = _conditions(search or PictureSearch())
         with self._reading() as db:
             rows = db.execute(
                 "SELECT pictures.* FROM pictures JOIN jobs ON jobs.id = pictures.job_id "
-                "WHERE ? IS NULL OR jobs.client = ? ORDER BY pictures.id DESC LIMIT ? OFFSET ?",
-                (client, client, limit, offset),
+                f"WHERE {of} AND {wanted} ORDER BY pictures.id DESC LIMIT ? OFFSET ?",
+                (*names, *values, limit, offset),
             ).fetchall()
             return [_picture(row) for row in rows]
+
+    def totals(self) -> Totals:
+        """What was done since this data folder began."""
+        with self._reading() as db:
+            (pictures,) = db.execute("SELECT count(*) FROM pictures").fetchone()
+            count, seconds = db.execute(
+                "SELECT count(*), total(max(0, finished - started)) FROM jobs WHERE state = 'done'"
+            ).fetchone()
+            return Totals(int(pictures), int(count), float(seconds))
 
     def picture(self, picture_id: int) -> Picture:
         """One picture.
@@ -336,8 +492,7 @@ class JobStore:
 
     def outside_changes(self) -> int:
         """A number that changes whenever another process has written; costs nothing to ask."""
-        with self._reading() as db:
-            return int(db.execute("PRAGMA data_version").fetchone()[0])
+        return self._changes_of_others()
 
     # ------------------------------------------------------------------------------------------- inside
 
@@ -363,6 +518,18 @@ class JobStore:
                 },
             )
 
+    def _layout(self, job_id: int) -> Layout | Literal[False] | None:
+        """False where there is one that cannot be read."""
+        row = self._connection.execute(
+            "SELECT layout FROM layouts WHERE job_id = ?", (job_id,)
+        ).fetchone()
+        if row is None:
+            return None
+        try:
+            return Layout.model_validate_json(row["layout"])
+        except ValidationError:
+            return False
+
     def _one(self, job_id: int) -> Job:
         row = self._connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
@@ -375,92 +542,43 @@ class JobStore:
         for at in range(0, len(ids), 500):
             some = ids[at : at + 500]
             for picture in self._connection.execute(
-                f"SELECT * FROM pictures WHERE job_id IN ({_marks(some)}) ORDER BY number", some
+                f"SELECT * FROM pictures WHERE job_id IN ({marks(some)}) ORDER BY number", some
             ):
                 pictures.setdefault(picture["job_id"], []).append(_picture(picture))
         return [_job(row, tuple(pictures.get(row["id"], ()))) for row in rows]
 
-    def _migrate(self) -> None:
-        with self._transaction() as db:
-            have = int(db.execute("PRAGMA user_version").fetchone()[0])
-            if have > len(MIGRATIONS):
-                raise StorageError("error.database.newer", path=self._path)
-            for version, script in enumerate(MIGRATIONS[have:], start=have + 1):
-                for statement in script.split(";"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {version}")
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One writer at a time; all of it or nothing."""
-        with self._reading() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._storage():
-            yield self._connection
-
-    @contextmanager
-    def _storage(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise _words(error, self._path) from error
-        except OSError as error:
-            raise StorageError("error.storage.other", path=self._path, why=error) from error
+def draw_seed() -> int:
+    """A random seed."""
+    return secrets.randbelow(MAX_SEED + 1)
 
 
-def _connect(database: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(
-        database, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    try:
-        db.row_factory = sqlite3.Row
-        _use_wal(db)
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-    except BaseException:
-        db.close()
-        raise
-    return db
+def _of(client: Clients | None) -> tuple[str, tuple[str, ...]]:
+    """The condition for the jobs of `client` and its values; None is everybody's."""
+    if client is None:
+        return "1", ()
+    names = (client,) if isinstance(client, str) else client
+    return f"jobs.client IN ({marks(names)})", names
 
 
-def _use_wal(db: sqlite3.Connection) -> None:
-    # Turning WAL on does not wait for others by itself, as every other statement does.
-    until = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
-                raise
-            time.sleep(0.02)
-
-
-def _words(error: sqlite3.Error, path: Path) -> StorageError:
-    name = getattr(error, "sqlite_errorname", "") or ""
-    if name.startswith("SQLITE_FULL"):
-        return StorageError("error.storage.full", path=path)
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return StorageError("error.storage.forbidden", path=path)
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return StorageError("error.database.damaged", path=path)
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return StorageError("error.database.busy", path=path)
-    return StorageError("error.storage.other", path=path, why=error)
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
+def _conditions(search: PictureSearch) -> tuple[str, list[object]]:
+    """The SQL of a search and its values."""
+    found = ["1"]
+    values: list[object] = []
+    for word in search.text.encode("utf-8", "replace").decode().split()[:MOST_WORDS]:
+        found.append("pictures.infotext LIKE ? ESCAPE '!'")
+        plain = word.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        values.append(f"%{plain}%")
+    for column, sign, value in (
+        ("seed", "=", search.seed),
+        ("job_id", "=", search.job_id),
+        ("created", ">=", search.since),
+        ("created", "<=", search.until),
+    ):
+        if value is not None:
+            found.append(f"pictures.{column} {sign} ?")
+            values.append(value)
+    return " AND ".join(found), values
 
 
 def _job(row: sqlite3.Row, pictures: tuple[Picture, ...]) -> Job:
@@ -475,9 +593,16 @@ def _job(row: sqlite3.Row, pictures: tuple[Picture, ...]) -> Job:
         started=row["started"],
         finished=row["finished"],
         error=None if row["error"] is None else json.loads(row["error"]),
-        warnings=tuple(json.loads(row["warnings"])),
+        warnings=tuple(_warning(each) for each in json.loads(row["warnings"])),
         pictures=pictures,
+        cells=row["cells"],
+        sheets=row["sheets"],
     )
+
+
+def _warning(kept: object) -> dict[str, Any]:
+    """What early versions kept was English text."""
+    return kept if isinstance(kept, dict) else UserError(str(kept)).to_dict()
 
 
 def _readable(text: str) -> bool:

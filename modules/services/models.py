@@ -54,8 +54,17 @@ class Models:
 
         Raises:
             UnknownNameError: lists the names that exist.
+            UserError: there is a file or folder of that name, and it cannot be used; says why.
         """
         try:
             return self._find(self.all().cards, name, self._default)
         except UnknownNameError:
-            return self._find(self.all(refresh=True).cards, name, self._default)
+            found = self.all(refresh=True)
+        try:
+            return self._find(found.cards, name, self._default)
+        except UnknownNameError:
+            wanted = (name or self._default).casefold()
+            for each in found.problems:  # it is there, and this is why it cannot be used
+                if wanted and wanted in (each.path.name.casefold(), each.path.stem.casefold()):
+                    raise each.error from None
+            raise

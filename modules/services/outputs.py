@@ -8,19 +8,30 @@ already saved:
 """
 
 import io
+import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from PIL import Image
+from pydantic import JsonValue
 
 from modules.errors import StorageError, UserError
 from modules.imaging import metadata
-from modules.schema import ImageSaved, Job
-from modules.services.disk import Disk, remove_parts, storage_error, storage_errors, write_whole
+from modules.schema import GenerationRequest, ImageSaved, Job
+from modules.services.disk import (
+    PART,
+    Disk,
+    remove_parts,
+    storage_error,
+    storage_errors,
+    write_whole,
+)
 
 TXT2IMG = "txt2img"
+POSTPROCESS = "postprocess"
 
 
 class Outputs:
@@ -40,20 +51,30 @@ class Outputs:
     def name(self, job: Job, index: int) -> Path:
         """Where picture `index` (0-based) of a job goes, relative to the outputs folder."""
         day = datetime.fromtimestamp(job.created).date().isoformat()
-        return Path(TXT2IMG, day, _file_name(job, index))
+        return Path(_kind(job), day, _file_name(job, index))
 
     def save(
-        self, image: Image.Image, job: Job, index: int, infotext: str, **facts: str
+        self,
+        image: Image.Image,
+        job: Job,
+        index: int,
+        infotext: str,
+        *,
+        made: GenerationRequest | None = None,
+        **facts: JsonValue,
     ) -> ImageSaved:
-        """Write one picture with the job's request in it; when this returns it survives a power cut.
+        """Write one picture with its request in it; when this returns it survives a power cut.
 
-        `job.request` is the resolved request that the picture was made from; `facts` go into its JSON.
+        `made` is the resolved request that the picture was made from, where that is not `job.request`; `facts` go
+        into its JSON.
 
         Raises:
             StorageError: says where the picture was kept instead, or that it could not be kept.
         """
         name = self.name(job, index)
-        data = metadata.encode(image, job.request, infotext, job=job.uid, index=index, **facts)
+        data = metadata.encode(
+            image, made or job.request, infotext, job=job.uid, index=index, **facts
+        )
         try:
             write_whole(self.folder / name, data, self._disk)
         except OSError as error:
@@ -87,26 +108,37 @@ class Outputs:
             name = path.relative_to(self.rescue_dir)
             try:
                 data = path.read_bytes()
-                with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-                    decoded = metadata.decode(image)
-                    size = image.size
+                found = _described(io.BytesIO(data), name)
                 write_whole(self.folder / name, data, self._disk)
                 path.unlink()
             except (OSError, SyntaxError, ValueError):
                 continue  # still no room, or no picture: left where it is, nothing is thrown away
-            index = decoded.data.get("index")
-            job = decoded.data.get("job")
-            if decoded.request is None or not isinstance(index, int) or not isinstance(job, str):
+            if found is not None:
+                yield found.job, found.saved
+
+    def described(self) -> Iterator["Described"]:
+        """Every picture of ours in the folder, as it describes itself; other files are passed over."""
+        for path in sorted(self.folder.rglob("[!.]*.png")):
+            try:
+                found = _described(path, path.relative_to(self.folder))
+            except (OSError, SyntaxError, ValueError, UserError):
                 continue
-            event = ImageSaved(
-                index=index,
-                path=name.as_posix(),
-                width=size[0],
-                height=size[1],
-                seed=decoded.request.seed_of(index),
-                infotext=decoded.infotext or "",
-            )
-            yield job, event
+            if found is not None:
+                yield found
+
+    def probe(self) -> None:
+        """Try whether the folder takes a file.
+
+        Raises:
+            StorageError: it does not; says why.
+        """
+        probe = self.folder / f".probe-{os.getpid()}{PART}"
+        with storage_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._disk.write(probe, b"x")
+            finally:
+                probe.unlink(missing_ok=True)
 
     def path_of(self, name: Path) -> Path:
         """The full path of a picture; it must lie inside the outputs folder and be a file.
@@ -133,7 +165,18 @@ class Outputs:
         # The day is local time; a restart in another time zone must still find the picture.
         day = datetime.fromtimestamp(job.created).date()
         for shift in (0, -1, 1):
-            yield Path(TXT2IMG, (day + timedelta(days=shift)).isoformat(), _file_name(job, index))
+            yield Path(
+                _kind(job), (day + timedelta(days=shift)).isoformat(), _file_name(job, index)
+            )
+
+
+@dataclass(frozen=True)
+class Described:
+    """A picture as its file describes it: the uid of its job, its row, and what it was made from."""
+
+    job: str
+    saved: ImageSaved
+    request: GenerationRequest
 
 
 def remove_old_previews(spool_dir: Path, keep_seconds: float = 0.0) -> None:
@@ -148,8 +191,35 @@ def remove_old_previews(spool_dir: Path, keep_seconds: float = 0.0) -> None:
                 path.unlink(missing_ok=True)
 
 
+def _described(source: Path | io.BytesIO, name: Path) -> Described | None:
+    """Raises: OSError, SyntaxError, ValueError, UserError: it is no picture that can be read."""
+    with Image.open(source, formats=("PNG",)) as image:
+        decoded = metadata.decode(image)
+        size = image.size
+    index, job = decoded.data.get("index"), decoded.data.get("job")
+    request = decoded.postprocess or decoded.request
+    if request is None or not isinstance(index, int) or not isinstance(job, str):
+        return None
+    # with words of its own, or as a cell of a grid, it was made as if it were a job of its own
+    apart = ("asked", "cell", "sheet")
+    alone = request.pictures == 1 and any(name in decoded.data for name in apart)
+    saved = ImageSaved(
+        index=index,
+        path=name.as_posix(),
+        width=size[0],
+        height=size[1],
+        seed=request.seed_of(0 if alone else index),
+        infotext=decoded.infotext or "",
+    )
+    return Described(job, saved, request)
+
+
+def _kind(job: Job) -> str:
+    return TXT2IMG if job.request.postprocess is None else POSTPROCESS
+
+
 def _file_name(job: Job, index: int) -> str:
-    return f"{job.id:05d}-{index:02d}-{job.request.seed_of(index)}-{job.uid}.png"
+    return f"{job.id:05d}-{index:02d}-{job.seed_of(index)}-{job.uid}.png"
 
 
 def _event(job: Job, index: int, name: Path, image: Image.Image, infotext: str) -> ImageSaved:
@@ -159,6 +229,6 @@ def _event(job: Job, index: int, name: Path, image: Image.Image, infotext: str) 
         path=name.as_posix(),
         width=image.width,
         height=image.height,
-        seed=job.request.seed_of(index),
+        seed=job.seed_of(index),
         infotext=infotext,
     )

@@ -4,35 +4,42 @@ import json
 import logging
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from modules.errors import Cancelled, UserError
+from modules.errors import Cancelled, ExtensionError, Skipped, UserError
+from modules.plugins.inside import Board
 from modules.schema import (
     Event,
     Failed,
     Finished,
+    ImageSaved,
     Job,
     Stage,
     StageChanged,
     StepDone,
     event_from_dict,
 )
+from modules.services.journal import JobLog
+from modules.services.watchdog import Watchdog
 from modules.settings import PROJECT, Settings
 
 log = logging.getLogger(__name__)
 
 LOG_BYTES = 2_000_000
 LOG_FILES = 3
-_TAIL_LINES = 30
+_TAIL_LINES = 60
+_LOOK_SECONDS = 0.5
+_ABORT_SECONDS = 3.0
 _SCRUBBED = ("TORCH_FORCE_NO_WEIGHTS_ONLY", "GRADIO_", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -78,6 +85,12 @@ class Worker(Protocol):
     def cancel(self, job_id: int) -> None:
         """Ask the job to stop; of no effect on any other."""
 
+    def skip(self, job_id: int) -> None:
+        """Ask the job to go on to its next batch; of no effect on any other."""
+
+    def unload(self) -> bool:
+        """Let go of all that is loaded; False while a job runs."""
+
     def close(self, timeout: float = 5.0) -> None:
         """End, whatever runs; within about `timeout` seconds."""
 
@@ -87,16 +100,23 @@ def perform(
     job: Job,
     report: Callable[[Event], None],
     stop: threading.Event,
+    skip: threading.Event | None = None,
 ) -> Exception | None:
     """Run one job and tell everything of it to `report`, the end included; the unforeseen error, if there was one.
 
-    A cancelled job stops at the next step or stage; once its pictures are made they are saved all the same.
+    A cancelled job stops at the next step or stage; once its pictures are made they are saved all the same. `skip`
+    leaves out the batch that is being made, and is cleared.
     """
 
     def checked(event: Event) -> None:
         if stop.is_set() and _may_stop(event):
             raise Cancelled
+        if skip is not None and skip.is_set() and _in_a_batch(event):
+            skip.clear()
+            raise Skipped
         report(event.model_copy(update={"job_id": job.id}))
+        if skip is not None and isinstance(event, ImageSaved):
+            skip.clear()  # too late for what is saved, and the next batch was not meant
 
     try:
         generation.run(job, checked)
@@ -121,6 +141,7 @@ class InProcessWorker:
         self._generation: Generation | None = None
         self._lock = threading.Lock()
         self._stops: dict[int, threading.Event] = {}
+        self._skips: dict[int, threading.Event] = {}
         self._closed = False
 
     def start(self) -> None:
@@ -128,21 +149,23 @@ class InProcessWorker:
 
     def run(self, job: Job, on_event: Callable[[Event], None]) -> None:
         """Do the job here and now."""
-        stop = threading.Event()
+        stop, skip = threading.Event(), threading.Event()
         with self._lock:
             if self._closed:
                 raise WorkerDied(None)
             self._stops[job.id] = stop
+            self._skips[job.id] = skip
         try:
             try:
                 self._generation = self._generation or self._build()
             except UserError as error:
                 on_event(Failed(job_id=job.id, error=_plain(error), traceback=_cause(error)))
                 return
-            perform(self._generation, job, on_event, stop)
+            perform(self._generation, job, on_event, stop, skip)
         finally:
             with self._lock:
                 self._stops.pop(job.id, None)
+                self._skips.pop(job.id, None)
 
     def cancel(self, job_id: int) -> None:
         """Ask the job to stop at its next step."""
@@ -150,6 +173,21 @@ class InProcessWorker:
             stop = self._stops.get(job_id)
         if stop is not None:
             stop.set()
+
+    def skip(self, job_id: int) -> None:
+        """Ask the job to go on to its next batch."""
+        with self._lock:
+            skip = self._skips.get(job_id)
+        if skip is not None:
+            skip.set()
+
+    def unload(self) -> bool:
+        """The next job builds everything anew."""
+        with self._lock:
+            if self._stops:
+                return False
+            self._generation = None
+            return True
 
     def close(self, timeout: float = 5.0) -> None:
         """Ask what runs to stop."""
@@ -180,6 +218,8 @@ class ChildWorker:
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._closed = False
+        self._busy = False
+        self._asked_to_stop: set[int] = set()
 
     @property
     def pid(self) -> int | None:
@@ -201,21 +241,45 @@ class ChildWorker:
             log.error("the worker did not start: %s", death.tail)  # the first job tries again
 
     def run(self, job: Job, on_event: Callable[[Event], None]) -> None:
-        """Hand the job to the child and pass on what it tells."""
-        child = self._living()
-        child.send({"type": "run", "job": job.model_dump(mode="json")})
-        while True:
-            event = child.next_event()
-            on_event(event.model_copy(update={"job_id": job.id}))
-            if isinstance(event, Finished | Failed):
-                return
+        """Hand the job to the child and pass on what it tells; an extension that hangs there is ended and named."""
+        child = self._living(busy=True)
+        try:
+            self._asked_to_stop.discard(job.id)
+            child.job_id = job.id
+            child.send({"type": "run", "job": job.model_dump(mode="json")})
+            while True:
+                event = child.next_event(lambda: job.id in self._asked_to_stop)
+                on_event(event.model_copy(update={"job_id": job.id}))
+                if isinstance(event, Finished | Failed):
+                    return
+        finally:
+            with self._lock:
+                self._busy = False
 
     def cancel(self, job_id: int) -> None:
         """Tell the child; it looks between two steps."""
+        self._asked_to_stop.add(job_id)
         with self._lock:
             child = self._child
         if child is not None:
             child.send({"type": "cancel", "job_id": job_id})
+
+    def skip(self, job_id: int) -> None:
+        """Tell the child; it looks between two steps."""
+        with self._lock:
+            child = self._child
+        if child is not None:
+            child.send({"type": "skip", "job_id": job_id})
+
+    def unload(self) -> bool:
+        """End the child: that gives everything back. The next job, or `start`, starts another."""
+        with self._lock:
+            if self._busy:
+                return False
+            child, self._child = self._child, None
+        if child is not None:
+            child.close(2.0)
+        return True
 
     def close(self, timeout: float = 5.0) -> None:
         """Let the child end by itself, then end it."""
@@ -225,7 +289,7 @@ class ChildWorker:
         if child is not None:
             child.close(timeout)
 
-    def _living(self) -> "_Child":
+    def _living(self, *, busy: bool = False) -> "_Child":
         with self._lock:
             if self._closed:
                 raise WorkerDied(None)
@@ -234,6 +298,7 @@ class ChildWorker:
                 self._child = None
             if self._child is None:
                 self._child = _Child(self._command, self._environ, self._settings, self._log_file)
+            self._busy = self._busy or busy
             return self._child
 
 
@@ -255,6 +320,11 @@ class _Child:
         except OSError as error:
             raise WorkerDied(None, str(error)) from error
         self.warm = False
+        self.job_id: int | None = None
+        """The job that it works at or worked at last: what it writes to its log belongs to that."""
+        self._board = Board(settings.running_file)
+        self._board.clear()
+        self._watchdog = Watchdog(self._board, settings.extension_seconds)
         self._sending = threading.Lock()
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
@@ -287,10 +357,16 @@ class _Child:
             except (OSError, ValueError):
                 log.debug("the worker did not take %s", message.get("type"))
 
-    def next_event(self) -> Event:
+    def next_event(self, asked_to_stop: Callable[[], bool] = lambda: False) -> Event:
         """Wait for the next event of the job that runs."""
         while True:
-            message = self._messages.get()
+            try:
+                message = self._messages.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                found = self._watchdog.stuck(asked_to_stop=asked_to_stop())
+                if found is not None:
+                    return self._cut(found[0].extension, found[0].hook, found[1])
+                continue
             if message is None:
                 raise self._died()
             if message["type"] == "event":
@@ -315,6 +391,22 @@ class _Child:
                         pipe.close()
                 except OSError:
                     log.debug("the worker's pipe was broken already")
+        self._board.close()
+
+    def _cut(self, extension: str, hook: str, seconds: float) -> Failed:
+        """End the process because of an extension that does not come back, and say whose fault it was."""
+        # SIGABRT: the interpreter writes down where each of its threads is, even when it is stuck itself.
+        self._process.send_signal(getattr(signal, "SIGABRT", signal.SIGTERM))
+        try:
+            self._process.wait(_ABORT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._threads[1].join(1.0)
+        error = ExtensionError(
+            "error.extension.hung", extension=extension, hook=hook, seconds=round(seconds)
+        )
+        return Failed(error=_plain(error), traceback="\n".join(self._tail))
 
     def _died(self) -> WorkerDied:
         returncode = self._process.wait()
@@ -343,6 +435,7 @@ class _Child:
             for line in pipe:
                 text = line.decode("utf-8", "replace").rstrip()
                 self._tail.append(text)
+                (log if self.job_id is None else JobLog(log, self.job_id)).info("%s", text)
                 stamp = time.strftime("%Y-%m-%d %H:%M:%S")
                 handler.emit(
                     logging.LogRecord(
@@ -357,6 +450,13 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of the worker: no network, no remote code, no secrets, no telemetry."""
     kept = {name: value for name, value in environ.items() if not name.startswith(_SCRUBBED)}
     return {**kept, **_OFFLINE}
+
+
+def harden(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Give this process the worker's environment, where it makes pictures itself; before torch is imported."""
+    for name in [name for name in environ if name.startswith(_SCRUBBED)]:
+        del environ[name]
+    environ.update(_OFFLINE)
 
 
 def _log_handler(file: Path) -> logging.Handler:
@@ -374,6 +474,11 @@ def _may_stop(event: Event) -> bool:
     if isinstance(event, StageChanged):
         return event.stage not in (Stage.FINISHING, Stage.SAVING)
     return isinstance(event, StepDone)
+
+
+def _in_a_batch(event: Event) -> bool:
+    loading = isinstance(event, StageChanged) and event.stage is Stage.LOADING
+    return _may_stop(event) and not loading
 
 
 def _words(error: Exception) -> UserError:

@@ -1,8 +1,10 @@
 """A worker process with the fake engine; FAKE_CHILD says how it behaves (JSON).
 
-`die`: [job, where] SIGKILL at that point of that attempt · `noise`: print to stdout · `seconds`: of a step.
+`die`: SIGKILL at that point of the first attempt (`always`: of each) · `how`: "segfault", "exit" or "cuda" instead of
+SIGKILL · `noise`: print to stdout · `seconds`: of a step.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -13,6 +15,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from modules.worker_process import serve
 from tests.services.fakes import FakeGenerate, FaultyDisk, service
+
+
+def end(how):
+    match how:
+        case "segfault":
+            ctypes.string_at(0)
+        case "exit":
+            os._exit(9)
+        case "cuda":
+            raise RuntimeError("CUDA error: device-side assert triggered")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def build(settings):
@@ -27,13 +40,22 @@ def build(settings):
             os.write(1, b"rubbish\n")
         if plan.get("die") == f"{stage}{step}" and (plan.get("always") or not once.exists()):
             once.write_text("x")
-            os.kill(os.getpid(), signal.SIGKILL)
+            end(plan.get("how"))
 
     disk = None
     if plan.get("disk") and not once.exists():
         once.write_text("x")
         disk = FaultyDisk(plan["disk"], plan.get("at", 1), None, only=".png")
-    return service(settings.data_dir, FakeGenerate(plan.get("seconds", 0.0), before), disk=disk)
+    made = service(settings.data_dir, FakeGenerate(plan.get("seconds", 0.0), before), disk=disk)
+    if plan.get("extensions"):
+        from modules.plugins.inside import Board
+        from modules.plugins.manager import Plugins
+
+        board = Board(settings.running_file)
+        made._plugins = Plugins.load(
+            Path(plan["extensions"]), process="worker", inside=board.inside
+        )
+    return made
 
 
 if __name__ == "__main__":

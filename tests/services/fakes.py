@@ -4,7 +4,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from modules.errors import UnknownNameError
 from modules.schema import (
     GenerationRequest,
     ImageSaved,
+    Layout,
     Limits,
     ModelCard,
     ModelDefaults,
@@ -24,12 +25,15 @@ from modules.schema import (
 )
 from modules.services.disk import Disk
 from modules.services.dispatcher import Dispatcher
+from modules.services.drafts import Drafts
 from modules.services.front import Studio
 from modules.services.generation import GenerationService, Previews
 from modules.services.hub import Hub
+from modules.services.inputs import InputPictures
 from modules.services.jobs import JobStore
 from modules.services.models import Models
 from modules.services.outputs import Outputs
+from modules.services.vaes import VaeFiles
 from modules.services.worker import InProcessWorker, Worker
 
 CARD = ModelCard(
@@ -49,6 +53,7 @@ class FakeProgress:
     step: int = 0
     steps: int = 0
     preview: Image.Image | None = None
+    notice: Any = None
 
 
 @dataclass
@@ -69,6 +74,7 @@ class FakeGenerate:
         first: int,
         count: int,
         preview: int,
+        inputs: Any = None,
     ) -> list[Image.Image]:
         self.calls.append((first, count))
 
@@ -118,9 +124,39 @@ class FakePlugins:
     def __init__(self, finishers: Sequence[Any] = ()) -> None:
         self.finishers = finishers
         self.events: list[Any] = []
+        self.grid: Callable[[GenerationRequest], Layout | None] | None = None
+        self.rewrite: Callable[[GenerationRequest, int], GenerationRequest] = (
+            lambda request, index: request
+        )
+
+    def samplers(self) -> Sequence[Any]:
+        return ()
+
+    def upscalers(self) -> Sequence[Any]:
+        return ()
 
     def check(self, request: GenerationRequest) -> GenerationRequest:
         return request
+
+    def rewritten(self, request: GenerationRequest, index: int) -> GenerationRequest:
+        return self.rewrite(request, index)
+
+    def read_parameters(
+        self, parameters: Mapping[str, str]
+    ) -> tuple[dict[str, dict[str, Any]], set[str]]:
+        return {}, set()
+
+    def axes(self) -> Sequence[Any]:
+        return ()
+
+    def lays_out(self, request: GenerationRequest) -> bool:
+        return self.grid is not None
+
+    def lay_out(self, request: GenerationRequest, axes: Any, most: int) -> Layout | None:
+        return None if self.grid is None else self.grid(request)
+
+    def tag_kinds(self) -> frozenset[str]:
+        return frozenset()
 
     def adapters_for(self, request: GenerationRequest, parts: Any) -> Sequence[Any]:
         return ()
@@ -250,6 +286,10 @@ def house(
         names=FakeNames(),
         limits=limits or Limits(),
         spool_dir=root / "data" / "spool",
+        inputs=InputPictures(root / "data" / "inputs"),
+        drafts=Drafts(root / "data" / "drafts.sqlite3"),
+        vaes=VaeFiles(root / "models" / "vae"),
+        embeddings=lambda card: {},
         dispatcher=dispatcher,
     )
     return House(studio, store, hub, outputs, dispatcher, plugins)

@@ -1,9 +1,15 @@
 """The studio refuses what cannot be done, and keeps clients apart."""
 
+import json
+import os
+import time
+
 import pytest
+from PIL import Image
 
 from modules.errors import LimitError, UnknownNameError, UserError
-from modules.schema import GenerationRequest, JobState, Limits
+from modules.schema import GenerationRequest, Img2Img, JobState, Limits
+from modules.services.front import UNUSED_SECONDS
 from modules.services.models import Models
 from tests.services.fakes import CARD, FakeGenerate, FakeScan, find, house
 
@@ -36,7 +42,8 @@ def test_a_bad_request_leaves_no_row(here, fields, kind):
 
 def test_the_row_holds_everything_that_makes_the_picture(here):
     request = here.studio.submit(ASKED).request
-    assert None not in request.model_dump().values()
+    left_open = ("model", "width", "height", "steps", "cfg_scale", "sampler", "schedule")
+    assert [name for name in left_open if getattr(request, name) is None] == []
     assert request.model == CARD.name
     assert request.seed >= 0
 
@@ -51,6 +58,7 @@ def test_clients_are_kept_apart(here):
     for method in (here.studio.job, here.studio.cancel, here.studio.retry):
         with pytest.raises(UserError, match="no job"):
             method(mine.id, "other")
+    for method in (here.studio.job, here.studio.cancel):
         assert method(mine.id).id == mine.id
 
 
@@ -108,3 +116,29 @@ def test_a_new_model_is_found_without_a_restart():
     assert models.find("tiny") is CARD
     assert models.find(None) is CARD
     assert scans == []
+
+
+def test_a_start_clears_input_pictures_that_nothing_names(here):
+    inputs, old = here.studio.inputs, time.time() - 2 * UNUSED_SECONDS
+    names = [inputs.keep(Image.new("RGB", (8, 8), (level, 0, 0))) for level in range(5)]
+    of_a_job, of_a_draft, of_a_batch, of_nobody, fresh = names
+    for name in names[:-1]:
+        os.utime(inputs.path(name), (old, old))
+    here.studio.submit(ASKED.replace(width=64, height=64, img2img=Img2Img(image=of_a_job)))
+    here.studio.drafts.keep("me", "img2img", {"img2img__image": of_a_draft})
+    batch = json.dumps([{"name": "a.png", "id": of_a_batch}])
+    here.studio.drafts.keep("you", "img2img", {"batch__images": batch})
+    here.studio.tidy()
+    kept = {path.stem for path in inputs.folder.glob("*.png")}
+    assert kept == {of_a_job, of_a_draft, of_a_batch, fresh}
+    assert of_nobody not in kept
+
+
+def test_lists_of_the_page(here, tmp_path):
+    (tmp_path / "models" / "vae").mkdir(parents=True)
+    (tmp_path / "models" / "vae" / "crisp.safetensors").write_bytes(b"x")
+    assert here.studio.vaes() == ["crisp"]
+    assert set(here.studio.upscalers) > {"Lanczos", "Nearest"}
+    assert here.studio.resolve(ASKED.replace(vae="CRISP")).vae == "crisp"
+    with pytest.raises(UserError, match="crisp"):
+        here.studio.submit(ASKED.replace(vae="gone"))

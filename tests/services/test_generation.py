@@ -1,13 +1,16 @@
 """The story of one job, with an engine that paints."""
 
 import errno
+from threading import Event
 
 import pytest
 from PIL import Image
 
+from modules.diffusion.adapter import Adapter
 from modules.errors import ExtensionError, LimitError, StorageError, UnknownNameError, UserError
-from modules.imaging import metadata
+from modules.imaging import infotext, metadata
 from modules.schema import (
+    Finished,
     GenerationRequest,
     ImageSaved,
     Limits,
@@ -18,6 +21,7 @@ from modules.schema import (
 )
 from modules.services.generation import Previews, resolve
 from modules.services.jobs import JobStore
+from modules.services.worker import perform
 from tests.services.fakes import (
     CARD,
     FakeGenerate,
@@ -101,6 +105,30 @@ def test_a_second_attempt_makes_only_what_is_missing(tmp_path, make_job):
     assert len(generate.calls) == 1
 
 
+@pytest.mark.parametrize(
+    ("asked_at", "kept"), [("step", [0, 2]), ("encoding", [0, 2]), ("image", [0, 1, 2])]
+)
+def test_skip_leaves_out_the_batch_that_is_being_made_and_no_other(
+    tmp_path, make_job, asked_at, kept
+):
+    """Asked for once its picture is saved it comes too late, and the next batch is made all the same."""
+    skip, events = Event(), []
+
+    def report(event):
+        events.append(event)
+        kind = event.stage.value if isinstance(event, StageChanged) else event.type
+        place = event.index if isinstance(event, ImageSaved) else getattr(event, "batch", None)
+        if (kind, place) == (asked_at, 1):
+            skip.set()
+
+    job = make_job(prompt="cats", batch_count=3)
+    assert perform(service(tmp_path), job, report, Event(), skip) is None
+    assert [each.index for each in images(events)] == kept
+    warned = [each.warning for each in events if isinstance(each, Warned)]
+    assert len(warned) == 3 - len(kept)
+    assert isinstance(events[-1], Finished) and not events[-1].cancelled
+
+
 def test_previews_are_files_beside(tmp_path, make_job):
     job = make_job(steps=4)
     previews = Previews(tmp_path / "spool", every=2)
@@ -125,19 +153,23 @@ def test_finishers_change_the_picture_in_their_order(tmp_path, make_job):
         def __init__(self, colour):
             self.colour = colour
 
-        def finish(self, image, request, index):
+        def finish(self, image, request, index, progress):
             return Image.new("RGB", (index + 1, image.height), self.colour)
+
+        def infotext(self):
+            return {f"Painted {self.colour}": "yes"}
 
     plugins = FakePlugins([Paint("red"), Paint("lime")])
     found = images(run(service(tmp_path, plugins=plugins), make_job(batch_size=2)))
     with Image.open(tmp_path / "outputs" / found[1].path) as image:
         assert (image.size, image.getpixel((0, 0))) == ((2, 64), (0, 255, 0))
     assert found[1].width == 2
+    assert "Painted red: yes, Painted lime: yes" in found[1].infotext
 
 
 def test_an_extension_that_fails_fails_the_job_and_saves_nothing(tmp_path, make_job):
     class Broken:
-        def finish(self, image, request, index):
+        def finish(self, image, request, index, progress):
             raise ExtensionError("The extension broken failed.")
 
     with pytest.raises(ExtensionError, match="broken"):
@@ -149,16 +181,37 @@ def test_adapters_reach_the_engine(tmp_path, make_job):
     class Adapting(FakePlugins):
         def adapters_for(self, request, parts):
             assert parts is CARD
-            return ["an adapter"]
+            return [adapter]
 
-    given = []
+    adapter, given = Adapter(), []
 
-    def generate(parts, request, adapters, report, *, first, count, preview):
+    def generate(parts, request, adapters, report, *, first, count, preview, inputs):
         given.append((adapters, first, count, preview))
         return [Image.new("RGB", (8, 8))]
 
     run(service(tmp_path, plugins=Adapting(), generate=generate), make_job())
-    assert given == [(["an adapter"], 0, 1, True)]
+    assert given == [([adapter], 0, 1, True)]
+
+
+def test_what_an_adapter_says_stands_in_the_picture(tmp_path, make_job):
+    class Telling(Adapter):
+        name = "glow"
+
+        def infotext(self):
+            return {"Glow": "much, and more"}
+
+        def receipt(self):
+            return [{"name": "ink", "applied": 0.5}]
+
+    class Adapting(FakePlugins):
+        def adapters_for(self, request, parts):
+            return [Telling(), Adapter()]
+
+    events = run(service(tmp_path, plugins=Adapting()), make_job())
+    (saved,) = images(events)
+    assert infotext.read(saved.infotext).parameters["Glow"] == "much, and more"
+    said = metadata.decode(next(tmp_path.rglob("*.png")))
+    assert said.data["receipts"] == {"glow": [{"name": "ink", "applied": 0.5}]}
 
 
 def test_one_picture_that_cannot_be_saved_does_not_take_the_others_along(tmp_path, make_job):
@@ -175,7 +228,6 @@ def test_one_picture_that_cannot_be_saved_does_not_take_the_others_along(tmp_pat
     ("fields", "kind", "words"),
     [
         ({"sampler": "Eulre"}, UnknownNameError, "No sampler"),
-        ({"width": 68}, LimitError, "not a multiple of 8. Use 64"),
         ({"height": 520}, LimitError, "from 8 to 512"),
         ({"steps": 151}, LimitError, "1 to 150"),
         ({"width": 8}, LimitError, "64 to 2048"),
@@ -189,7 +241,8 @@ def test_what_cannot_be_done_is_refused(fields, kind, words):
 def test_resolving_twice_changes_nothing():
     once = resolve(GenerationRequest(), CARD, Limits(), FakeNames())
     assert resolve(once, CARD, Limits(), FakeNames()) == once
-    assert None not in once.model_dump().values()
+    named = ("model", "width", "height", "steps", "cfg_scale", "sampler", "schedule")
+    assert None not in [getattr(once, name) for name in named]
 
 
 def test_an_unknown_model_is_refused(tmp_path, make_job):
@@ -219,3 +272,80 @@ def test_the_card_is_what_the_model_source_gets(tmp_path, make_job):
     with pytest.raises(UserError, match="stop here"):
         run(service(tmp_path, cache=Source()), make_job())
     assert isinstance(seen[0], ModelCard)
+
+
+def numbered(request, index):
+    """Each picture has a word of its own, as wildcards make them."""
+    if "words" not in request.extras:
+        return request
+    return request.replace(prompt=f"{request.prompt} {request.seed_of(index)}", extras={})
+
+
+def same(request, index):
+    return (
+        request.replace(prompt=f"{request.prompt}, in oil", extras={})
+        if request.extras
+        else request
+    )
+
+
+@pytest.fixture
+def writing(tmp_path):
+    def get(rewrite, generate=None):
+        plugins = FakePlugins()
+        plugins.rewrite = rewrite
+        return service(tmp_path, generate, plugins=plugins)
+
+    return get
+
+
+def read(tmp_path, event):
+    with Image.open(tmp_path / "outputs" / event.path) as image:
+        return metadata.decode(image), image.getpixel((0, 0))
+
+
+def test_pictures_with_words_of_their_own_are_jobs_of_their_own(tmp_path, make_job, writing):
+    job = make_job(prompt="a cat", batch_size=2, batch_count=2, extras={"words": {"enabled": True}})
+    generate = FakeGenerate()
+    events = run(writing(numbered, generate), job)
+    found = images(events)
+    assert generate.calls == [(0, 1)] * 4
+    assert [each.seed for each in found] == [11, 12, 13, 14]
+    for index, each in enumerate(found):
+        said, pixel = read(tmp_path, each)
+        assert said.request.prompt == f"a cat {11 + index}"
+        assert (said.request.pictures, said.request.seed) == (1, 11 + index)
+        assert said.data["index"] == index
+        assert said.data["asked"]["prompt"] == "a cat"
+        assert said.data["asked"]["extras"] == {"words": {"enabled": True}}
+        assert f"Seed: {11 + index}" in said.infotext
+        assert pixel == colour(job.request, index)
+    steps = [(each.batch, each.batches) for each in events if isinstance(each, StepDone)]
+    assert steps == sorted(steps) and steps[-1] == (3, 4)
+
+
+def test_words_that_are_the_same_stay_one_batch(tmp_path, make_job, writing):
+    job = make_job(prompt="a cat", batch_size=2, extras={"styles": {"enabled": True}})
+    generate = FakeGenerate()
+    found = images(run(writing(same, generate), job))
+    assert generate.calls == [(0, 2)]
+    said, _ = read(tmp_path, found[1])
+    assert (said.request.prompt, said.request.batch_size) == ("a cat, in oil", 2)
+    assert "a cat, in oil" in said.infotext
+
+
+def test_a_picture_of_written_words_is_found_again_and_made_again(tmp_path, make_job, writing):
+    job = make_job(prompt="a cat", batch_size=2, extras={"words": {"enabled": True}})
+    first = images(run(writing(numbered), job))
+    generate = FakeGenerate()
+    assert images(run(writing(numbered, generate), job)) == first
+    assert generate.calls == []
+    said, pixel = read(tmp_path, first[1])
+    again = job.model_copy(update={"request": said.request})
+    image, _ = writing(numbered).remake(again, 0, lambda event: None)
+    assert image.getpixel((0, 0)) == pixel
+
+
+def test_without_a_writer_nothing_is_said_of_it(tmp_path, make_job, writing):
+    (found,) = images(run(writing(lambda request, index: request), make_job(prompt="a cat")))
+    assert "asked" not in read(tmp_path, found)[0].data

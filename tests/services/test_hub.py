@@ -55,10 +55,24 @@ def test_progress_of_a_job(hub):
     assert hub.snapshot(1).fraction == 1.0
     assert hub.snapshot(1).preview_number == 1
     hub.apply(saved(0).model_copy(update={"job_id": 1}))
-    hub.apply(Warned(job_id=1, text="careful"))
+    hub.apply(Warned.of("careful").model_copy(update={"job_id": 1}))
     hub.end(1, JobState.DONE)
     now = hub.snapshot(1)
-    assert (now.state, now.saved, now.warnings, now.eta) == (JobState.DONE, 1, ("careful",), None)
+    assert (now.state, now.saved, now.warnings, now.eta) == (
+        JobState.DONE,
+        1,
+        (UserError("careful").to_dict(),),
+        None,
+    )
+
+
+def test_the_next_picture_begins_without_the_steps_of_the_last(hub):
+    hub.apply(StepDone(job_id=1, step=4, steps=4, batch=0, batches=2, seconds=1.0))
+    hub.apply(StageChanged(job_id=1, stage=Stage.DECODING, batch=0, batches=2))
+    assert hub.snapshot(1).step == 4
+    for stage in (Stage.ENCODING, Stage.DENOISING):
+        hub.apply(StageChanged(job_id=1, stage=stage, batch=1, batches=2))
+        assert (hub.snapshot(1).batch, hub.snapshot(1).step) == (1, 0)
 
 
 def test_seconds_to_go_are_measured(hub):

@@ -2,8 +2,10 @@
 
 import multiprocessing
 import sqlite3
+import tempfile
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from modules.errors import StorageError, UserError
-from modules.schema import GenerationRequest, JobState
+from modules.schema import GenerationRequest, JobState, Warned
 from modules.services.jobs import MAX_ATTEMPTS, MIGRATIONS, JobStore
 from tests.services.fakes import saved
 
@@ -111,6 +113,28 @@ def test_recovery_tries_once_more_and_then_gives_up(store):
     assert store.claim("me").id == job.id
 
 
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING, JobState.DONE])
+def test_only_what_failed_or_was_stopped_is_done_again(store, state):
+    job = store.submit(REQUEST)
+    if state is not JobState.QUEUED:
+        store.claim("me")
+    if state is JobState.DONE:
+        store.finish(job.id, state)
+    with pytest.raises(UserError, match=f"Job {job.id} has neither failed"):
+        store.retry(job.id)
+    assert store.get(job.id).state is state
+
+
+def test_several_clients_may_be_one_person(store):
+    for client in ("one", "cli", "other"):
+        store.add_picture(store.submit(REQUEST, client).id, saved(0))
+    both = ("one", "cli")
+    assert [job.client for job in store.list(client=both)] == ["one", "cli"]
+    assert len(store.pictures(client=both)) == 2
+    assert store.cancel_queued(both) == 2
+    assert store.list(client="other")[0].state is JobState.QUEUED
+
+
 def test_deaths_between_which_a_picture_was_made_do_not_add_up(store):
     job = store.submit(REQUEST.replace(batch_count=9))
     for index in range(2 * MAX_ATTEMPTS):
@@ -163,11 +187,22 @@ def test_lists_and_counts(store):
     assert [store.position(job_id) for job_id in ids] == [0, 1, 2]
 
 
-def test_warnings_are_kept_once(store):
+def test_warnings_are_kept_once_in_every_language(store):
     job = store.submit(REQUEST)
-    store.warn(job.id, "careful")
-    store.warn(job.id, "careful")
-    assert store.get(job.id).warnings == ("careful",)
+    warning = Warned.of("notice.memory.batch").warning
+    store.warn(job.id, warning)
+    store.warn(job.id, warning)
+    (kept,) = store.get(job.id).warnings
+    said = UserError.from_dict(kept)
+    assert "one by one" in said.message("en") and "逐张" in said.message("zh")
+
+
+def test_a_warning_of_an_early_version_is_its_text(store, path):
+    job = store.submit(REQUEST)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("""UPDATE jobs SET warnings = '["careful {x}"]'""")
+    (kept,) = store.get(job.id).warnings
+    assert UserError.from_dict(kept).message() == "careful {x}"
 
 
 def test_another_connection_is_noticed(store, path):
@@ -216,6 +251,34 @@ def test_many_threads(store):
     assert errors == []
     assert sorted(claimed) == list(range(1, 81))
     assert store.counts()[JobState.DONE] == 80
+
+
+def test_reading_does_not_wait_for_who_writes(store):
+    """A commit waits for the disk; the page must not wait with it, and sees the rows as they were."""
+    job = store.submit(REQUEST)
+    with store._transaction() as db:
+        db.execute("UPDATE jobs SET state = 'cancelled' WHERE id = ?", (job.id,))
+        seen = []
+
+        def look():
+            seen.append((store.get(job.id).state, store.counts()[JobState.QUEUED], store.list()))
+
+        threads = [threading.Thread(target=look) for _ in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert [(state, queued) for state, queued, _ in seen] == [(JobState.QUEUED, 1)] * 10
+        assert store.get(job.id).state is JobState.CANCELLED  # to itself, who writes shows it
+    assert store.get(job.id).state is JobState.CANCELLED
+
+
+def test_closed_it_says_so_to_readers_and_writers(store):
+    store.get(store.submit(REQUEST).id)
+    store.close()
+    for act in (store.counts, lambda: store.submit(REQUEST), store.outside_changes):
+        with pytest.raises(StorageError):
+            act()
 
 
 def _submit_many(path, start):
@@ -304,11 +367,13 @@ class Queue(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.store = JobStore(Path(":memory:"))
+        self.folder = tempfile.TemporaryDirectory()
+        self.store = JobStore(Path(self.folder.name, "queue.sqlite3"))
         self.model = {}
 
     def teardown(self):
         self.store.close()
+        self.folder.cleanup()
 
     def running(self):
         return [job_id for job_id, (state, *_) in self.model.items() if state == "running"]

@@ -115,6 +115,25 @@ def test_killed_at_a_point(tmp_path, start, point):
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_killed_with_fifty_waiting(tmp_path, start):
+    """All are done after the next start, in their order, each once."""
+    store = JobStore(tmp_path / "data" / "noisette.sqlite3")
+    jobs = [store.submit(ASKED.replace(batch_size=1, batch_count=1)) for _ in range(50)]
+    store.close()
+    killed = start(tmp_path, wait=False, store=["finish", "after"])
+    assert end(killed) == -signal.SIGKILL
+    here = house(tmp_path)
+    counts = here.studio.counts()
+    assert (counts[JobState.DONE], counts[JobState.QUEUED]) == (1, 49)
+    here.studio.start()
+    here.finish(jobs[-1].id, 30)
+    done = [here.studio.job(job.id) for job in jobs]
+    here.studio.close()
+    assert {job.state for job in done} == {JobState.DONE}
+    assert [job.started for job in done] == sorted(job.started for job in done)
+    assert len(list((tmp_path / "outputs").rglob("*.png"))) == 50
+
+
 @pytest.mark.parametrize(("child", "rounds"), [(False, 15), (True, 4)], ids=["thread", "child"])
 def test_killed_at_any_moment(tmp_path, start, child, rounds):
     """The same installation again and again, each time with more to do; a job hit twice may be given up, and is retried."""

@@ -96,7 +96,11 @@ def test_a_failing_disk_leaves_nothing_half_done(tmp_path, method, code):
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only"), (errno.EIO, "Check the disk")],
+    [
+        (errno.ENOSPC, "disk is full"),
+        (errno.EROFS, "read-only"),
+        (errno.EIO, "the disk reports an error"),
+    ],
 )
 def test_a_refused_picture_is_kept_and_comes_home(tmp_path, code, words):
     disk = FaultyDisk("write", 0, code, only="outputs")

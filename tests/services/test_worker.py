@@ -109,6 +109,33 @@ def test_cancel_reaches_it_while_it_works(make_child, make_job):
     assert time.monotonic() - began < 5
 
 
+def test_skip_leaves_out_one_batch(make_child, make_job):
+    worker = make_child(seconds=0.02)
+    job = make_job(steps=30, batch_count=3)
+    events = []
+
+    def look(event):
+        events.append(event)
+        if event.type == "step" and (event.batch, event.step) == (1, 2):
+            worker.skip(job.id)
+
+    worker.run(job, look)
+    assert events[-1] == Finished(job_id=job.id)
+    assert [e.index for e in events if isinstance(e, ImageSaved)] == [0, 2]
+    assert [e.warning["key"] for e in events if e.type == "warning"] == ["warning.skipped"]
+
+
+def test_it_lets_go_of_everything_but_not_while_it_works(make_child, make_job):
+    worker = make_child()
+    answers = []
+    worker.run(make_job(), lambda event: answers.append(worker.unload()))
+    assert not any(answers)
+    pid = worker.pid
+    assert worker.unload() and worker.pid is None
+    assert isinstance(run(worker, make_job())[-1], Finished)
+    assert worker.pid not in (None, pid)
+
+
 def test_a_late_cancel_is_not_for_the_next_attempt(make_child, make_job, tmp_path):
     worker = make_child()
     job = make_job()
