@@ -12,6 +12,8 @@ SCALES = ("s1", "s2", "b1", "b2")
 class FreeU(Adapter):
     """Sets the four scales where diffusers' up-blocks look for them, and takes them away again."""
 
+    text_key = ""  # the text encoders are left alone
+
     def __init__(self, b1: float, b2: float, s1: float, s2: float) -> None:
         self._values = {"b1": b1, "b2": b2, "s1": s1, "s2": s2}
 

@@ -75,7 +75,7 @@ class FreeUExtension:
 
     @hookimpl
     def register_panels(self) -> Sequence[Panel]:
-        return [Panel(tab="txt2img", title="FreeU")]
+        return [Panel(tab, "FreeU") for tab in ("txt2img", "img2img")]
 
     @hookimpl
     def prepare_generation(

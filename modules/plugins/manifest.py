@@ -3,7 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
@@ -11,10 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from modules import __version__
 from modules.errors import ExtensionError
+from modules.plugins.entry import ENTRY
+from modules.plugins.requirements import parse
+from modules.schema.problems import explain
 
 FILE_NAME = "extension.toml"
+LARGEST = 64 * 1024
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-ENTRY = re.compile(r"[A-Za-z_]\w*:[A-Za-z_]\w*")
+
+Permission = Literal["network", "read_files", "write_files", "processes"]
 
 
 class Manifest(BaseModel):
@@ -27,15 +32,24 @@ class Manifest(BaseModel):
     title_zh: str = ""
     version: str
     noisette: str = Field(description="versions of Noisette that it works with, such as '>=0.1'")
-    plugin: str = Field(description="'file:Class' with the hooks; imports no torch and no gradio")
+    plugin: str = Field(
+        description="'file:Class' with the hooks of the page; imports no torch and no gradio"
+    )
+    worker: str = Field(
+        default="",
+        description="'file:Class' with the hooks of a generation; imported when a job first uses them",
+    )
     description: str = ""
     description_zh: str = ""
     requires: tuple[str, ...] = Field(
         default=(), description="Python requirements beyond Noisette's own"
     )
-    permissions: tuple[str, ...] = Field(
-        default=(), description="what it does beyond a generation: network, files …"
+    permissions: tuple[Permission, ...] = Field(
+        default=(),
+        description="what it does beyond a generation: network, read_files, write_files, processes",
     )
+    homepage: str = ""
+    licence: str = ""
 
     @field_validator("name")
     @classmethod
@@ -44,7 +58,7 @@ class Manifest(BaseModel):
             raise ValueError("use small letters, digits and _, beginning with a letter")
         return name
 
-    @field_validator("plugin")
+    @field_validator("plugin", "worker")
     @classmethod
     def _entry(cls, entry: str) -> str:
         if not ENTRY.fullmatch(entry):
@@ -69,33 +83,46 @@ class Manifest(BaseModel):
             raise ValueError("write a range such as '>=0.1'") from error
         return text
 
+    @field_validator("requires")
     @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Read `folder/extension.toml`.
+    def _requirements(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            parse(text)
+        return texts
+
+    @classmethod
+    def read(cls, folder: Path, *, shown: str = "") -> Self:
+        """Read `folder/extension.toml`; the folder has the extension's name.
+
+        Args:
+            shown: what people know the folder by, where it is a passing one, which may have another name than the
+                extension.
 
         Raises:
             ExtensionError: names the folder, the field and what is wrong with it.
         """
         path = folder / FILE_NAME
+        known = shown or folder.name
         try:
+            if path.stat().st_size > LARGEST:
+                raise OSError(f"larger than {LARGEST} bytes")
             data = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise ExtensionError(
-                "error.extension.no_manifest", extension=folder.name, file=FILE_NAME
+                "error.extension.no_manifest", extension=known, file=FILE_NAME
             ) from error
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ExtensionError(
-                "error.extension.manifest", extension=folder.name, field=FILE_NAME, why=error
+                "error.extension.manifest", extension=known, field=FILE_NAME, why=error
             ) from error
         try:
             manifest = cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
+            wrong = explain(error)
             raise ExtensionError(
-                "error.extension.manifest", extension=folder.name, field=field, why=first["msg"]
+                "error.extension.manifest", extension=known, field=wrong.field, why=wrong.why
             ) from error
-        if manifest.name != folder.name:
+        if manifest.name != folder.name and not shown:
             raise ExtensionError("error.extension.name", extension=folder.name, found=manifest.name)
         return manifest
 

@@ -3,23 +3,17 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from modules.errors import Cancelled, ExtensionError, UnknownNameError, UserError
+from modules.errors import ExtensionError, UnknownNameError, UserError
 from modules.plugins.manager import ACTIVE, DISABLED, FAILED, Plugins
 from modules.schema import Finished, GenerationRequest
+from tests.plugins.write import write
 
-MANIFEST = """
-name = "{name}"
-title = "{name}"
-version = "1.0.0"
-noisette = ">=0.1"
-plugin = "plugin:Extension"
-"""
-
+PICTURE = Image.new("RGB", (8, 8), "red")
 ECHO = """
 from modules.plugins import Options, Panel, hookimpl
 
@@ -31,7 +25,7 @@ class Finisher:
     def __init__(self, loudness):
         self.loudness = loudness
     def finish(self, image, request, index):
-        return image + "!" * self.loudness
+        return image.resize((image.width + self.loudness, image.height))
 
 class Extension:
     heard = []
@@ -72,18 +66,37 @@ BROKEN = {
         "class O(Options):\n    needed: int\n"
         "class Extension:\n    @hookimpl\n    def register_options(self):\n        return O"
     ),
+    "exits": "import sys\nsys.exit(3)",
+    "tabs_of_another_kind": (
+        "from modules.plugins import hookimpl\n"
+        "class Extension:\n    @hookimpl\n    def register_tabs(self):\n        return ['tab']"
+    ),
+    "sampler_that_exists": (
+        "from modules.plugins import Sampler, hookimpl\n"
+        "from modules.diffusion.samplers import SAMPLERS\n"
+        "class Extension:\n    @hookimpl\n    def register_samplers(self):\n        return [SAMPLERS[0]]"
+    ),
+    "axis_under_a_foreign_name": (
+        "from modules.plugins import Axis, hookimpl\n"
+        "class Extension:\n    @hookimpl\n    def register_axes(self):\n"
+        "        return [Axis('echo.x', 'X', 'int', lambda request, value: request)]"
+    ),
+    "work_without_options": (
+        "from modules.plugins import hookimpl\n"
+        "class Extension:\n    @hookimpl\n    def prepare_generation(self):\n        return None"
+    ),
     "panel_without_options": (
         "from modules.plugins import hookimpl, Panel\n"
         "class Extension:\n    @hookimpl\n    def register_panels(self):\n"
         "        return [Panel(tab='txt2img', title='x')]"
     ),
+    "receipt_in_one_language": (
+        "from modules.plugins import hookimpl, Options, Panel\n"
+        "class Extension:\n    @hookimpl\n    def register_options(self):\n        return Options\n"
+        "    @hookimpl\n    def register_panels(self):\n"
+        "        return [Panel('txt2img', 'x', receipt={'applied': 'Applied'})]"
+    ),
 }
-
-
-def write(folder: Path, name: str, code: str) -> None:
-    (folder / name).mkdir(parents=True)
-    (folder / name / "extension.toml").write_text(MANIFEST.format(name=name), encoding="utf-8")
-    (folder / name / "plugin.py").write_text(code, encoding="utf-8")
 
 
 @pytest.fixture
@@ -157,16 +170,16 @@ def test_finishers_run_only_when_enabled(plugins: Plugins) -> None:
     assert plugins.finishers_for(GenerationRequest()) == []
     request = plugins.check(GenerationRequest(extras={"echo": {"enabled": True, "loudness": 2}}))
     (finisher,) = plugins.finishers_for(request)
-    assert finisher.finish("hi", request, 0) == "hi!!"  # type: ignore[arg-type]
+    assert finisher.finish(PICTURE, request, 0).size == (10, 8)
 
 
 def test_an_error_in_a_finisher_fails_the_job_by_name(folder: Path) -> None:
-    write(folder, "broken", ECHO.replace('return image + "!" * self.loudness', "raise KeyError(1)"))
+    write(folder, "broken", ECHO.replace("return image.resize", "raise KeyError(1)  #"))
     plugins = Plugins.load(folder)
     request = plugins.check(GenerationRequest(extras={"broken": {"enabled": True}}))
     (finisher,) = plugins.finishers_for(request)
     with pytest.raises(ExtensionError, match=r"extension broken failed: KeyError: 1"):
-        finisher.finish("hi", request, 0)  # type: ignore[arg-type]
+        finisher.finish(PICTURE, request, 0)
     plugins.close()
 
 
@@ -176,50 +189,6 @@ def test_an_error_in_on_event_stops_nobody(folder: Path, caplog: pytest.LogCaptu
     plugins.publish(Finished(job_id=1))
     assert "broken failed in on_event" in caplog.text
     plugins.close()
-
-
-class Part:
-    """An adapter whose parts can be made to raise."""
-
-    name = "inner"
-    order = 0
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
-
-    def applied(self, parts: object) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def before_model(self, step: object) -> None:
-        if self.error:
-            raise self.error
-
-    after_guidance = after_step = before_model
-
-
-@pytest.mark.parametrize("method", ["before_model", "after_guidance", "after_step"])
-def test_an_error_in_an_adapter_names_the_extension(method: str) -> None:
-    from modules.plugins.named import NamedAdapter
-
-    adapter = NamedAdapter("echo", Part(ValueError("bad")))  # type: ignore[arg-type]
-    with pytest.raises(ExtensionError, match="extension echo failed: ValueError: bad"):
-        getattr(adapter, method)(None)
-
-
-def test_cancelling_is_nobodys_error() -> None:
-    from modules.plugins.named import NamedAdapter
-
-    adapter = NamedAdapter("echo", Part(Cancelled()))  # type: ignore[arg-type]
-    with pytest.raises(Cancelled):
-        adapter.before_model(None)  # type: ignore[arg-type]
-
-
-def test_an_error_of_the_generation_is_not_blamed_on_an_adapter() -> None:
-    from modules.plugins.named import NamedAdapter
-
-    adapter = NamedAdapter("echo", Part())  # type: ignore[arg-type]
-    with pytest.raises(MemoryError), adapter.applied(None):  # type: ignore[arg-type]
-        raise MemoryError
 
 
 def test_the_page_part_of_the_door_imports_no_torch_and_no_gradio() -> None:
@@ -233,3 +202,76 @@ def test_the_page_part_of_the_door_imports_no_torch_and_no_gradio() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+WRITER = """
+from modules.plugins import Options, hookimpl, problem
+
+class WriterOptions(Options):
+    words: str = ""
+
+class Extension:
+    @hookimpl
+    def register_options(self):
+        return WriterOptions
+    @hookimpl
+    def rewrite_prompts(self, request, options, index):
+        if options.words == "raise":
+            raise KeyError("no")
+        if options.words == "say":
+            raise problem("No such word.", "没有此词。")
+        if options.words == "wrong":
+            return request.prompt
+        if not options.words:
+            return None
+        request.extras.clear()  # its own copy
+        return f"{request.prompt} {options.words}{request.seed_of(index)}", f"not {request.negative_prompt}"
+"""
+
+
+@pytest.fixture
+def writers(tmp_path: Path) -> Iterator[Plugins]:
+    for name in ("first", "second"):
+        write(tmp_path, name, WRITER)
+    write(tmp_path, "echo", ECHO)
+    plugins = Plugins.load(tmp_path)
+    yield plugins
+    plugins.close()
+
+
+def wanted(words: dict[str, str], **fields: object) -> GenerationRequest:
+    extras = {name: {"enabled": True, "words": each} for name, each in words.items()}
+    return GenerationRequest(prompt="a cat", seed=5, extras=extras, **fields)
+
+
+def test_prompts_are_written_one_after_the_other(writers: Plugins):
+    request = writers.check(wanted({"first": "A", "second": "B"}, negative_prompt="ugly"))
+    written = writers.rewritten(request, 2)
+    assert written.prompt == "a cat A7 B7"
+    assert written.negative_prompt == "not not ugly"
+    assert written.extras == {}
+    assert writers.rewritten(written, 2) is written
+    assert request.extras.keys() == {"first", "second"}
+
+
+def test_who_does_not_write_stays_in_the_request(writers: Plugins):
+    request = writers.check(
+        GenerationRequest(
+            prompt="x",
+            seed=1,
+            extras={"first": {"enabled": True}, "echo": {"enabled": True, "loudness": 4}},
+        )
+    )
+    assert writers.rewritten(request, 0) is request
+
+
+def test_an_error_in_the_words_is_told_and_not_counted(writers: Plugins):
+    with pytest.raises(UserError, match=r"No such word\.") as caught:
+        writers.rewritten(writers.check(wanted({"first": "say"})), 0)
+    assert not isinstance(caught.value, ExtensionError)
+
+
+@pytest.mark.parametrize("words", ["raise", "wrong"])
+def test_a_failure_of_the_writer_names_it(writers: Plugins, words: str):
+    with pytest.raises(ExtensionError, match="second"):
+        writers.rewritten(writers.check(wanted({"second": words})), 0)

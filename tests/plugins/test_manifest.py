@@ -27,7 +27,7 @@ def write(folder: Path, data: dict[str, Any]) -> Path:
 
 
 def missing_title(data: dict[str, Any]) -> None:
-    """The manifest of echo cannot be used: title: Field required."""
+    """The manifest of echo cannot be used: title: it is missing."""
     del data["title"]
 
 
@@ -52,7 +52,7 @@ def word_as_range(data: dict[str, Any]) -> None:
 
 
 def unknown_field(data: dict[str, Any]) -> None:
-    """The manifest of echo cannot be used: scripts: Extra inputs are not permitted."""
+    """The manifest of echo cannot be used: scripts: there is nothing of that name."""
     data["scripts"] = "x"
 
 
