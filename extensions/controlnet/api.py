@@ -1,0 +1,122 @@
+"""`/controlnet/…`: what is here, and preprocessors, as programs of the field ask for them."""
+
+import base64
+import io
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from modules.plugins import Host, problem
+
+from .files import models, title
+from .modules_list import MODULES, module_named
+from .unit import MOST_UNITS, Unit
+
+MOST_IMAGES = 16
+
+
+class Detect(BaseModel):
+    """The body of `/controlnet/detect`."""
+
+    controlnet_module: str = "none"
+    controlnet_input_images: list[str] = Field(default_factory=list, max_length=MOST_IMAGES)
+    controlnet_images: list[str] = Field(default_factory=list, max_length=MOST_IMAGES)
+    controlnet_masks: list[str] = Field(default_factory=list, max_length=MOST_IMAGES)
+    controlnet_processor_res: int = Field(default=-1, ge=-1, le=4096)
+    controlnet_threshold_a: float = Field(default=-1, ge=-1, le=4096)
+    controlnet_threshold_b: float = Field(default=-1, ge=-1, le=4096)
+    low_vram: bool = False
+
+
+def router(host: Host, queue: Any) -> APIRouter:
+    """The routes."""
+    made = APIRouter()
+
+    @made.get("/controlnet/version")
+    def version() -> dict[str, int]:
+        return {"version": 2}
+
+    @made.get("/controlnet/settings")
+    def settings() -> dict[str, int]:
+        return {"control_net_unit_count": MOST_UNITS}
+
+    @made.get("/controlnet/model_list")
+    def model_list(update: bool = True) -> dict[str, list[str]]:
+        return {"model_list": _titles(host)}
+
+    @made.get("/controlnet/module_list")
+    def module_list(alias_names: bool = False) -> dict[str, Any]:
+        return {
+            "module_list": [module.name for module in MODULES],
+            "module_detail": {
+                module.name: {
+                    "model_free": module.weights is None,
+                    "sliders": [
+                        {
+                            "name": slider.name,
+                            "value": slider.value,
+                            "min": slider.low,
+                            "max": slider.high,
+                            "step": slider.step,
+                        }
+                        for slider in module.sliders
+                    ],
+                }
+                for module in MODULES
+            },
+        }
+
+    @made.get("/controlnet/control_types")
+    def control_types() -> dict[str, Any]:
+        return {"control_types": _types(host)}
+
+    @made.post("/controlnet/detect")
+    def detect(sent: Detect) -> dict[str, Any]:
+        return _detected(host, queue, sent)
+
+    return made
+
+
+def _titles(host: Host) -> list[str]:
+    return [title(name, path) for name, path in models(host).items()]
+
+
+def _types(host: Host) -> dict[str, Any]:
+    titles = _titles(host)
+    found: dict[str, Any] = {}
+    for kind in dict.fromkeys(module.type for module in MODULES):
+        names = [module.name for module in MODULES if kind in ("All", module.type)]
+        word = kind.casefold()
+        fitting = [one for one in titles if kind == "All" or word in one.casefold()]
+        found[kind] = {
+            "module_list": names if "none" in names else ["none", *names],
+            "model_list": ["None", *fitting],
+            "default_option": names[0],
+            "default_model": fitting[0] if fitting and kind != "All" else "None",
+        }
+    return found
+
+
+def _detected(host: Host, queue: Any, sent: Detect) -> dict[str, Any]:
+    from .maps import preprocessed
+
+    module = module_named(sent.controlnet_module)
+    pictures = sent.controlnet_input_images or sent.controlnet_images
+    if not pictures:
+        raise problem("No image selected", "未选择图片")
+    answers = []
+    for number, picture in enumerate(pictures):
+        masks = sent.controlnet_masks
+        unit = Unit(
+            image=queue.keep(picture),
+            mask_image=queue.keep(masks[number]) if number < len(masks) else "",
+            module=module.name,
+            processor_res=sent.controlnet_processor_res,
+            threshold_a=sent.controlnet_threshold_a,
+            threshold_b=sent.controlnet_threshold_b,
+        )
+        buffer = io.BytesIO()
+        preprocessed(host, unit, (512, 512), aside=True).save(buffer, "PNG")
+        answers.append(base64.b64encode(buffer.getvalue()).decode("ascii"))
+    return {"images": answers, "info": "Success"}
