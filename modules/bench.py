@@ -25,7 +25,6 @@ from modules.errors import UserError
 from modules.settings import PROJECT, Settings
 from modules.texts import translate
 
-STEPS = 20
 PAGE_RATIO, PAGE_EXTRA = 1.3, 1.5
 _START_SECONDS = 120.0
 _SEED = 1234
@@ -68,8 +67,14 @@ class Result:
         }
 
 
-def measure(settings: Settings, repeat: int, progress: Callable[[str], None]) -> Result:
+def measure(
+    settings: Settings, repeat: int, progress: Callable[[str], None], *, large: bool = False
+) -> Result:
     """Measure everything `repeat` times; takes about half a minute each.
+
+    Args:
+        large: also with a model of the size of Stable Diffusion 1.5: overhead, and peak memory. Takes minutes on a
+            CPU, and 2.1 GB of room for temporary files.
 
     Raises:
         UserError: a part did not start or did not work; the text has its last words.
@@ -84,10 +89,15 @@ def measure(settings: Settings, repeat: int, progress: Callable[[str], None]) ->
         for name in ("page", "memory", "stop"):
             raw[name].append(page[name])
         raw["picture"].append(_picture(settings))
-    raw |= _engine(settings, repeat)
+    raw |= _engine("shipped", settings, 2 * max(1, repeat) + 1)
+    if large:
+        progress("512x512")
+        found = _engine("large", settings, max(1, repeat))
+        raw |= {f"large_{name}": values for name, values in found.items()}
+        raw |= _engine("memory", settings, 1)
     middle = {name: statistics.median(values) for name, values in raw.items()}
     allowed = PAGE_RATIO * middle["import_gradio"] + PAGE_EXTRA
-    figures = (
+    figures: tuple[Figure, ...] = (
         Figure("first_page", middle["page"], allowed, "s"),
         Figure(
             "first_page_over_import",
@@ -96,12 +106,18 @@ def measure(settings: Settings, repeat: int, progress: Callable[[str], None]) ->
             "x",
         ),
         Figure("first_picture", middle["picture"], 15.0, "s"),
-        Figure("generate_over_bare", _ratio(raw["generate"], raw["bare"]), 1.15, "x"),
-        Figure("twenty_steps", middle["generate"], 1.5, "s"),
+        Figure("generate_over_bare", _ratio(raw["generate"], raw["bare"]), 1.10, "x"),
+        Figure("twenty_steps", middle["seconds"], 1.5, "s"),
         Figure("page_memory", middle["memory"], 400.0, "MB"),
         Figure("stop", middle["stop"], 10.0, "s"),
     )
-    return Result(figures, raw, _machine())
+    if large:
+        ratio = _ratio(raw["large_generate"], raw["large_bare"])
+        figures += (
+            Figure("large_over_bare", ratio, 1.02, "x"),
+            Figure("large_memory", raw["peak"][0] / 1e6, 4000.0, "MB"),
+        )
+    return Result(figures, raw, machine())
 
 
 def table(result: Result, language: str) -> str:
@@ -164,10 +180,17 @@ def _picture(settings: Settings) -> float:
             return took
 
 
-def _engine(settings: Settings, repeat: int) -> dict[str, list[float]]:
-    """In a process of its own: this one has no torch, as the page's has none."""
+def _engine(what: str, settings: Settings, turns: int) -> dict[str, list[float]]:
+    """`modules.bench_engine`, in a process of its own: this one has no torch, as the page's has none."""
     answer = subprocess.run(
-        [sys.executable, "-m", "modules.bench", settings.model_dump_json(), str(repeat)],
+        [
+            sys.executable,
+            "-m",
+            "modules.bench_engine",
+            what,
+            settings.model_dump_json(),
+            str(turns),
+        ],
         capture_output=True,
         text=True,
         cwd=PROJECT,
@@ -178,66 +201,6 @@ def _engine(settings: Settings, repeat: int) -> dict[str, list[float]]:
         why = (answer.stderr.strip().splitlines() or ["?"])[-1]
         raise UserError("bench.failed", what="generate", why=why) from error
     return found
-
-
-def _measure_engine(settings: Settings, repeat: int) -> dict[str, list[float]]:
-    """A whole `generate`, and the same calls of the same models with nothing around them, in turn."""
-    from modules.diffusion.pipeline import generate
-    from modules.library.cards import find
-    from modules.library.load import load
-    from modules.library.scan import scan
-    from modules.schema import GenerationRequest
-    from modules.services.generation import resolve
-    from modules.services.names import SamplerNames
-
-    card = find(scan(settings.models_dir).cards, None, settings.default_model)
-    asked = GenerationRequest(prompt="a red square", steps=STEPS, seed=_SEED)
-    request = resolve(asked, card, settings.limits, SamplerNames())
-    parts = load(card, settings.device, settings.precision)
-
-    def ours() -> None:
-        generate(parts, request, (), lambda _: None, first=0, count=1, preview=False)
-
-    with _recorded(parts) as calls:
-        ours()
-
-    def bare() -> None:
-        for module, args, kwargs in calls:
-            module(*args, **kwargs)
-
-    bare()
-    raw: dict[str, list[float]] = {"generate": [], "bare": []}
-    for _ in range(2 * max(1, repeat) + 1):
-        raw["generate"].append(_seconds(ours))
-        raw["bare"].append(_seconds(bare))
-    return raw
-
-
-@contextmanager
-def _recorded(parts: Any) -> Iterator[list[tuple[Any, tuple[Any, ...], dict[str, Any]]]]:
-    """The calls of the models while the block runs, to be made again: same shapes, same values."""
-    calls: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
-
-    def note(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        calls.append((module, args, kwargs))
-
-    modules = [parts.text_encoder, parts.unet, parts.vae.decoder]
-    if hasattr(parts.vae, "post_quant_conv"):  # a tiny decoder has none
-        modules.append(parts.vae.post_quant_conv)
-    for module in modules:
-        module.requires_grad_(False)
-    hooks = [each.register_forward_pre_hook(note, with_kwargs=True) for each in modules]
-    try:
-        yield calls
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _seconds(action: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
 
 
 @contextmanager
@@ -293,7 +256,8 @@ def _answers(port: int) -> bool:
         connection.close()
 
 
-def _machine() -> dict[str, object]:
+def machine() -> dict[str, object]:
+    """What the figures were measured on, and how busy it was."""
     import psutil
 
     return {
@@ -314,8 +278,3 @@ def _processor() -> str:
     except OSError:
         pass  # not Linux
     return platform.processor() or platform.machine()
-
-
-if __name__ == "__main__":
-    found = _measure_engine(Settings.model_validate_json(sys.argv[1]), int(sys.argv[2]))
-    sys.stdout.write(json.dumps(found) + "\n")

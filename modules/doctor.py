@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from modules.errors import UserError
+from modules.errors import UserError, reason
 from modules.services.instance import InstanceLock
 from modules.settings import PROJECT, Settings
 from modules.texts import translate
@@ -133,13 +133,18 @@ def _torch() -> Iterator[Finding]:
             timeout=_TORCH_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        yield Finding("torch", Level.BROKEN, "doctor.torch.broken", {"why": error})
+        why = (
+            reason(error)
+            if isinstance(error, OSError)
+            else UserError("doctor.torch.slow", seconds=_TORCH_SECONDS)
+        )
+        yield Finding("torch", Level.BROKEN, "doctor.torch.broken", {"why": why})
         return
     try:
         facts = json.loads(answer.stdout.splitlines()[-1])
     except (ValueError, IndexError):
-        why = (answer.stderr.strip().splitlines() or [f"exit {answer.returncode}"])[-1]
-        yield Finding("torch", Level.BROKEN, "doctor.torch.broken", {"why": why})
+        last = (answer.stderr.strip().splitlines() or [f"exit {answer.returncode}"])[-1]
+        yield Finding("torch", Level.BROKEN, "doctor.torch.broken", {"why": last})
         return
     if facts["device"] == "cpu" and facts["cuda_build"] and shutil.which("nvidia-smi"):
         yield Finding("torch", Level.WARNING, "doctor.torch.no_gpu", facts)
@@ -185,7 +190,7 @@ def _writable(settings: Settings) -> Iterator[Finding]:
             with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-"):
                 pass
         except OSError as error:
-            values = {"path": folder, "why": error.strerror or error}
+            values = {"path": folder, "why": reason(error)}
             yield Finding("data", Level.BROKEN, "doctor.data.refused", values)
         else:
             yield Finding("data", Level.GOOD, "doctor.data.ok", {"path": folder})

@@ -5,6 +5,7 @@ were asked to do.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -105,6 +106,10 @@ class House:
         return self.root / ".venv" / "noisette-stamp"
 
 
+WHOLE = ["run -m pytest -m not browser"]
+"""All tests but those that drive a browser."""
+
+
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A PATH with the tools of the system and no Python."""
@@ -192,10 +197,10 @@ def test_test_installs_the_test_extra_once(house):
     )
     assert house.calls() == ["venv 3.12.4", *INSTALL, extra, "run -m pytest -k x"]
     house.start("test")
-    assert house.calls() == ["run -m pytest"]
+    assert house.calls() == WHOLE
     (house.root / "requirements" / "test.txt").write_text("pytest==10\n")
     house.start("test")
-    assert house.calls() == [extra, "run -m pytest"]
+    assert house.calls() == [extra, *WHOLE]
 
 
 def test_the_environment_has_the_command(house):
@@ -548,3 +553,63 @@ def test_being_killed_lets_the_next_start_go_on(house):
     done = house.start()
     assert done.returncode == 0
     assert house.calls()[-1] == "run HERE/webui.py"
+
+
+# ------------------------------------------------------------------------------------------- the two launchers
+
+BATCH = (PROJECT / "launch.bat").read_text(encoding="utf-8")
+SHELL = (PROJECT / "launch.sh").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "no Python was found",
+        "Noisette needs Python 3.11, 3.12 or 3.13",
+        "not enough disk space",
+        "the disk ran full while installing",
+        "the package index could not be reached",
+        "a wheel is missing while installing",
+        "has no build for this machine",
+        "its checksum differs",
+        "pip could not install",
+        "cannot write in",
+        "it is no Python environment",
+        "is installing; waiting for it",
+    ],
+)
+def test_both_launchers_say_it(said):
+    assert said in SHELL
+    assert said in BATCH
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NOISETTE_PYTHON",
+        "NOISETTE_TORCH",
+        "TORCH_INDEX_URL",
+        "NOISETTE_SKIP_SPACE_CHECK",
+        "PIP_NO_INDEX",
+        "PIP_FIND_LINKS",
+        "--require-hashes",
+    ],
+)
+def test_both_launchers_know_it(name):
+    assert name in SHELL
+    assert name in BATCH
+
+
+def test_the_batch_file_hands_no_version_to_a_call():
+    """As an argument of `call`, `torch==2.14.1` is parted at the "="."""
+    calls = [line for line in BATCH.splitlines() if "call :pip_install" in line]
+    assert len(calls) == 3
+    assert all(line.split("call :pip_install", 1)[1].count('"') == 2 for line in calls)
+    assert not [line for line in calls if "%" in line]
+
+
+def test_every_label_of_the_batch_file_exists():
+    labels = set(re.findall(r"^:(\w+)", BATCH, re.MULTILINE))
+    used = set(re.findall(r"(?:goto |call :)(\w+)", BATCH))
+    assert used - labels == set()
+    assert labels - used == set()

@@ -23,7 +23,7 @@ _TYPES = {
     ".webp": "image/webp",
 }
 _THUMB = 256
-_SHUT_IN = {
+SHUT_IN = {
     # Whatever a file contains, it may not act: no scripts, no forms, nothing loaded.
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self'",
     "X-Content-Type-Options": "nosniff",
@@ -36,9 +36,9 @@ def file_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
     router = APIRouter(prefix="/files", include_in_schema=False)
 
     @router.get("/picture/{number}")
-    def picture(request: Request, number: int, download: bool = False) -> Response:
-        path, found = _picture(studio, number, visitors.of(request.cookies))
-        headers = {**_SHUT_IN, "Cache-Control": _FOREVER}
+    def picture(request: Request, number: str, download: bool = False) -> Response:
+        path, found = _picture(studio, number, visitors.who(request))
+        headers = {**SHUT_IN, "Cache-Control": _FOREVER}
         return FileResponse(
             path,
             media_type=_TYPES[path.suffix.lower()],
@@ -48,19 +48,19 @@ def file_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
         )
 
     @router.get("/thumb/{number}")
-    def thumb(request: Request, number: int) -> Response:
-        path, _ = _picture(studio, number, visitors.of(request.cookies))
+    def thumb(request: Request, number: str) -> Response:
+        path, _ = _picture(studio, number, visitors.who(request))
         return Response(
             _thumbnail(path),
             media_type="image/webp",
-            headers={**_SHUT_IN, "Cache-Control": _FOREVER},
+            headers={**SHUT_IN, "Cache-Control": _FOREVER},
         )
 
     @router.get("/preview/{job_id}")
-    def preview(request: Request, job_id: int) -> Response:
+    def preview(request: Request, job_id: str) -> Response:
         try:
-            studio.job(job_id if job_id < 2**53 else 0, visitors.of(request.cookies))
-            path = studio.preview_file(job_id)
+            studio.job(number_of(job_id), visitors.who(request))
+            path = studio.preview_file(number_of(job_id))
             data = path.read_bytes() if path is not None else b""
         except (UserError, OSError):
             path, data = None, b""
@@ -70,19 +70,22 @@ def file_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
         return Response(
             data,
             media_type=_TYPES[path.suffix.lower()],
-            headers={**_SHUT_IN, "Cache-Control": "no-store"},
+            headers={**SHUT_IN, "Cache-Control": "no-store"},
         )
 
     return router
 
 
-def _picture(studio: "Studio", number: int, visitor: str) -> tuple[Path, Picture]:
-    if not 0 < number < 2**53:
-        raise HTTPException(404, "no such picture")
+def number_of(text: str) -> int:
+    """The number in an address; 0, which nothing has, for whatever is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+
+
+def _picture(studio: "Studio", number: str, who: tuple[str, ...]) -> tuple[Path, Picture]:
     try:
-        found = studio.picture(number)
-        studio.job(found.job_id, visitor)  # numbers are easily guessed: not somebody else's
-        path = studio.picture_file(number)
+        found = studio.picture(number_of(number))
+        studio.job(found.job_id, who)  # numbers are easily guessed: not somebody else's
+        path = studio.picture_file(found.id)
         path = path.resolve(strict=True)
     except (UserError, OSError) as error:
         raise HTTPException(404, "no such picture") from error

@@ -4,13 +4,17 @@ A page in the same browser can send requests to localhost, and a foreign domain 
 rebinding). Gradio's own check withholds headers but carries the request out; this one refuses it.
 """
 
-import ipaddress
-import socket
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from modules.errors import UserError
+from modules.services.reach import EVERYWHERE, Reach
+from modules.texts import LANGUAGES
+
+if TYPE_CHECKING:
+    from modules.api.gate import Gate, Refusal
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -19,8 +23,8 @@ Send = Callable[[Message], Awaitable[None]]
 ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_LOCAL = ("localhost", "127.0.0.1", "::1")
-_EVERYWHERE = ("0.0.0.0", "::", "")
+_LONGEST = 255
+"""Bytes of one part of a path: what file systems take, and asking them for more is an error of theirs."""
 _SHUT = (
     "/monitoring",
     "/gradio_api/monitoring",
@@ -29,6 +33,10 @@ _SHUT = (
     "/gradio_api/vibe",
     "/gradio_api/dev",
     "/gradio_api/proxy",
+    "/gradio_api/upload",
+    "/gradio_api/upload_progress",
+    "/upload",
+    "/upload_progress",
     "/dev",
     "/svelte",
 )
@@ -64,19 +72,29 @@ _HEADERS = (
 
 
 class Guard:
-    """Checks Host, Origin and size, shuts Gradio's side doors and adds the security headers."""
+    """Checks Host, Origin, who asks and size, shuts Gradio's side doors and adds the security headers."""
 
     def __init__(
-        self, app: ASGI, *, host: str, port: int, max_body: int, names: Iterable[str] = ()
+        self,
+        app: ASGI,
+        *,
+        host: str,
+        port: int,
+        max_body: int,
+        names: Iterable[str] = (),
+        reach: Reach | None = None,
+        gate: "Gate | None" = None,
     ) -> None:
-        """`host` and `port` are what the server listens on; `names` are further host names that lead to it."""
+        """`host` and `port` are what the server listens on; `names` are further host names that lead to it.
+
+        Args:
+            reach: the names, where they change while it runs.
+            gate: says who may do what; without one nobody is asked.
+        """
         self._app = app
-        self._anywhere = host in _EVERYWHERE
-        self._names = {name.lower() for name in (*_LOCAL, host, *names) if name}
-        if self._anywhere:
-            own = socket.gethostname().lower()
-            self._names |= {own, f"{own}.local"}
-        self._shown = ("localhost" if self._anywhere else host) + (f":{port}" if port else "")
+        self._reach = reach or Reach(host, names)
+        self._gate = gate
+        self._shown = ("localhost" if host in EVERYWHERE else host) + (f":{port}" if port else "")
         self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,18 +106,28 @@ class Guard:
         if refused is not None:
             await _refuse(scope, receive, send, *refused)
             return
+        most = self._max_body
+        if self._gate is not None:
+            verdict = self._gate.judge(scope, headers)
+            if verdict.refusal is not None:
+                await _turn_away(scope, receive, send, headers, verdict.refusal)
+                return
+            most = most if verdict.body < 0 else min(most, verdict.body)
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
             return
-        await self._serve(scope, receive, send)
+        if _length(headers) > most:
+            await _refuse(scope, receive, send, 413, _too_large(most))
+            return
+        await self._serve(scope, receive, send, most)
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, UserError] | None:
         hosts = [value for key, value in scope.get("headers", ()) if key.lower() == b"host"]
         host = hosts[0].decode("latin-1") if len(hosts) == 1 else ""
-        if not self._is_ours(host):
+        if not self._reach.is_ours(host):
             return 421, UserError("error.api.host", found=host[:80], expected=self._shown)
         path = unquote(scope.get("path", "")).replace("\\", "/").lower()
-        if _is_shut(path):
+        if _is_shut(path) or any(len(part.encode()) > _LONGEST for part in path.split("/")):
             return 404, UserError("error.api.not_found")
         origin = headers.get(b"origin")
         site = headers.get(b"sec-fetch-site", b"none")
@@ -114,37 +142,25 @@ class Guard:
         if foreign:
             found = (origin or site).decode("latin-1")[:80]
             return 403, UserError("error.api.origin", found=found)
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._max_body:
-            return 413, self._too_large()
+        if path.startswith("/gradio_api/") and _is_form(headers):
+            return 415, UserError("error.api.form")
+        if _length(headers) < 0:
+            return 413, _too_large(self._max_body)
         return None
 
-    def _is_ours(self, host: str) -> bool:
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").lower().rstrip(".")
-        except ValueError:
-            return False
-        if name in self._names:
-            return True
-        # DNS rebinding needs a name; somebody in the same network who types the address has none.
-        return self._anywhere and _is_address(name)
-
-    def _too_large(self) -> UserError:
-        return UserError("error.api.too_large", most=self._max_body // 2**20)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, most: int) -> None:
         seen = 0
         started = False
 
         def too_large() -> bool:
-            return seen > self._max_body and not started
+            return seen > most and not started
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
-                if seen > self._max_body:
+                if seen > most:
                     return {"type": "http.disconnect"}
             return message
 
@@ -163,7 +179,7 @@ class Guard:
             if not too_large():
                 raise
         if too_large():
-            await _refuse(scope, receive, send, 413, self._too_large())
+            await _refuse(scope, receive, send, 413, _too_large(most))
 
 
 _OWN_SITES = (b"same-origin", b"none")
@@ -181,18 +197,27 @@ def _is_shut(path: str) -> bool:
     )
 
 
+def _is_form(headers: Mapping[bytes, bytes]) -> bool:
+    """Forms with files are how its upload is fed, which is shut; their parsers have been attacked often enough."""
+    return headers.get(b"content-type", b"").lower().lstrip().startswith(b"multipart/")
+
+
 def _same_origin(origin: bytes, host: str) -> bool:
     # Scheme apart: behind a proxy that speaks TLS we cannot know it, and the host with its port decides.
     parts = urlsplit(origin.decode("latin-1").lower())
     return parts.scheme in ("http", "https") and parts.netloc == host.lower()
 
 
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+def _length(headers: Mapping[bytes, bytes]) -> int:
+    """How long the body says it is; -1 for what is no length."""
+    length = headers.get(b"content-length", b"0")
+    return int(length) if length.isdigit() and len(length) < 20 else -1
+
+
+def _too_large(most: int) -> UserError:
+    if most < 2**20:
+        return UserError("error.api.too_large.small", most=max(1, most // 1024))
+    return UserError("error.api.too_large", most=most // 2**20)
 
 
 def _with_ours(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -219,4 +244,38 @@ async def _refuse(
     if status == 413:
         headers.append((b"connection", b"close"))  # the rest of the body is not wanted
     await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _turn_away(
+    scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes], refusal: "Refusal"
+) -> None:
+    """A browser that opens a page is sent to the login page; a program gets words in both languages."""
+    if scope["type"] == "websocket":
+        await _refuse(scope, receive, send, refusal.status, refusal.error)
+        return
+    opens = scope["method"] == "GET" and b"text/html" in headers.get(b"accept", b"")
+    if refusal.login and opens:
+        status, body = 303, b""
+        more = [(b"location", b"/login")]
+    else:
+        error = refusal.error
+        said = {
+            "key": error.key,
+            "message": error.message(),
+            "messages": {language: error.message(language) for language in LANGUAGES},
+            "field": None,
+        }
+        status, body = (
+            refusal.status,
+            json.dumps({"error": said, "detail": error.message()}).encode(),
+        )
+        more = [(b"content-type", b"application/json"), *refusal.headers]
+    answer = [
+        *more,
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *_HEADERS,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": answer})
     await send({"type": "http.response.body", "body": body})

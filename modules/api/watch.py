@@ -5,15 +5,17 @@ a list has changed. Nothing is pushed, so a sleeping phone or a lost connection 
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from modules.api.face import Visitors
+from modules.api.files import number_of
 from modules.errors import UserError
-from modules.schema import Job, JobState, ModelCard, Picture
+from modules.schema import GenerationRequest, Job, JobState, ModelCard, Picture
 from modules.texts import LANGUAGES
 
 if TYPE_CHECKING:
@@ -25,8 +27,18 @@ _PICTURES = 60
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
+class Asked(BaseModel):
+    """A prompt whose tokens are to be counted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(max_length=100_000)
+    model: str | None = Field(default=None, max_length=1000)
+    negative: bool = False
+
+
 def watch_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
-    """The routes that `script.js` polls, and the one that stops a job."""
+    """The routes that `script.js` polls, and those that stop a job or do it again."""
     router = APIRouter(prefix="/ui", include_in_schema=False)
     run = secrets.token_hex(8)  # the page reloads itself when another run of the program answers
 
@@ -35,13 +47,13 @@ def watch_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
         version = studio.version
         if version == since:
             return _json({"run": run, "version": version})
-        visitor = visitors.of(request.cookies)
+        who = visitors.who(request)
         active = studio.jobs(states=ACTIVE, newest_first=False, limit=500)
-        own = [job for job in active if job.client == visitor]
-        newest = studio.jobs(client=visitor, newest_first=True, limit=1)
+        own = [job for job in active if job.client in who]
+        newest = studio.jobs(client=who, newest_first=True, limit=1)
         job = next((job for job in own if job.state is JobState.RUNNING), None)
         job = job or next(iter(own), None) or next(iter(newest), None)
-        pictures = studio.pictures(client=visitor, limit=1)
+        pictures = studio.pictures(client=who, limit=1)
         counts = studio.counts()
         return _json(
             {
@@ -49,7 +61,7 @@ def watch_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
                 "version": version,
                 "running": counts.get(JobState.RUNNING, 0),
                 "queued": counts.get(JobState.QUEUED, 0),
-                "job": None if job is None else _job(studio, job, visitor, pictures=True),
+                "job": None if job is None else _job(studio, job, who, pictures=True),
                 "lists": _mark(active, newest, pictures),
                 "problem": _texts(studio.problem),
             }
@@ -57,23 +69,20 @@ def watch_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
 
     @router.get("/lists")
     def lists(request: Request) -> JSONResponse:
-        visitor = visitors.of(request.cookies)
+        who = visitors.who(request)
         active = sorted(
             studio.jobs(states=ACTIVE, newest_first=False, limit=500),
-            key=lambda job: (job.state is not JobState.RUNNING, job.id),
+            key=lambda job: job.state is not JobState.RUNNING,  # else as they wait
         )
         ended = [state for state in JobState if state.finished]
-        past = studio.jobs(states=ended, client=visitor, newest_first=True, limit=_PAST)
-        pictures = studio.pictures(client=visitor, limit=_PICTURES)
-        prompts = _prompts(studio, pictures, (*active, *past))
+        past = studio.jobs(states=ended, client=who, newest_first=True, limit=_PAST)
+        pictures = studio.pictures(client=who, limit=_PICTURES)
+        asked = _requests(studio, pictures, (*active, *past))
         return _json(
             {
-                "active": [_job(studio, job, visitor) for job in active],
-                "past": [_job(studio, job, visitor) for job in past],
-                "pictures": [
-                    {**_picture(picture), "prompt": prompts.get(picture.job_id, "")}
-                    for picture in pictures
-                ],
+                "active": [_job(studio, job, who) for job in active],
+                "past": [_job(studio, job, who) for job in past],
+                "pictures": [_picture(picture, asked[picture.job_id]) for picture in pictures],
             }
         )
 
@@ -82,7 +91,7 @@ def watch_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
         found = studio.models()
         return _json(
             {
-                "cards": {card.name: _card(card) for card in found.cards},
+                "cards": {card.name: _card(studio, card) for card in found.cards},
                 "problems": [
                     {"path": str(problem.path), "reason": _texts(problem.reason)}
                     for problem in found.problems
@@ -90,34 +99,74 @@ def watch_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
             }
         )
 
-    @router.get("/extensions")
-    def extensions() -> JSONResponse:
-        return _json(
-            {
-                "extensions": [
-                    {
-                        "name": report.name,
-                        "title": {"en": report.title, "zh": report.title_zh or report.title},
-                        "version": report.version,
-                        "state": str(report.state),
-                        "reason": _texts(report.reason),
-                    }
-                    for report in studio.extensions()
-                ]
-            }
-        )
+    @router.post("/tokens")
+    def tokens(asked: Asked) -> JSONResponse:
+        try:
+            found = studio.tokens.count(asked.text, asked.model, negative=asked.negative)
+        except UserError as error:
+            return _json({"used": 0, "room": 0, "error": _texts(error)})
+        return _json({"used": found.used, "room": found.room})
+
+    @router.get("/jobs/{job_id}/sheet")
+    def sheet(job_id: str, request: Request) -> JSONResponse:
+        return _sheet(studio, number_of(job_id) or 0, visitors.who(request))
 
     @router.post("/jobs/{job_id}/cancel")
-    def cancel(job_id: int, request: Request) -> JSONResponse:
-        if not 0 < job_id < 2**53:
-            return _json({"error": _texts(UserError("error.api.job", id=job_id))}, status=404)
-        try:
-            job = studio.cancel(job_id, visitors.of(request.cookies))
-        except UserError as error:
-            return _json({"error": _texts(error)}, status=404)
-        return _json({"state": job.state})
+    def cancel(job_id: str, request: Request, batch: bool = False) -> JSONResponse:
+        """The job; with `batch` what is being made of it now is left out and the rest goes on: Skip."""
+
+        def skip(number: int, who: tuple[str, ...]) -> Job:
+            studio.skip(number, who)
+            return studio.job(number, who)
+
+        return _done(skip if batch else studio.cancel, job_id, visitors.who(request))
+
+    @router.post("/jobs/{job_id}/retry")
+    def retry(job_id: str, request: Request) -> JSONResponse:
+        return _done(studio.retry, job_id, visitors.who(request))
 
     return router
+
+
+def _done(
+    action: Callable[[int, tuple[str, ...]], Job], job_id: str, who: tuple[str, ...]
+) -> JSONResponse:
+    number = number_of(job_id)
+    if not number:
+        return _json({"error": _texts(UserError("error.api.job", id=job_id[:20]))}, status=404)
+    try:
+        return _json({"state": action(number, who).state})
+    except UserError as error:
+        return _json({"error": _texts(error)}, status=404)
+
+
+def _sheet(studio: "Studio", job_id: int, who: tuple[str, ...]) -> JSONResponse:
+    """The table of a grid: its axes, and of each cell its place and, once there is one, its picture."""
+    try:
+        job = studio.job(job_id, who)
+        layout = studio.layout(job_id, who)
+    except UserError as error:
+        return _json({"error": _texts(error)}, status=404)
+    if layout is None:
+        return _json({"error": _texts(UserError("error.api.job", id=job_id))}, status=404)
+    made = {picture.index: picture.id for picture in job.pictures}
+    return _json(
+        {
+            "axes": [
+                {
+                    "title": {"en": axis.title, "zh": axis.title_zh or axis.title},
+                    "labels": axis.labels,
+                }
+                for axis in (layout.x, layout.y, layout.z)
+            ],
+            "cells": [
+                {"at": cell.at, "picture": made.get(number)}
+                for number, cell in enumerate(layout.cells)
+            ],
+            "sheets": [made.get(len(layout.cells) + number) for number in range(layout.sheets)],
+            "flows": layout.flows,
+        }
+    )
 
 
 def _json(data: dict[str, Any], status: int = 200) -> JSONResponse:
@@ -144,17 +193,23 @@ def _mark(*lists: Iterable[Job | Picture]) -> str:
     return ",".join(pieces)
 
 
-def _job(studio: "Studio", job: Job, visitor: str, *, pictures: bool = False) -> dict[str, Any]:
+def _job(
+    studio: "Studio", job: Job, who: tuple[str, ...], *, pictures: bool = False
+) -> dict[str, Any]:
     """One job for the page. Of other visitors' jobs it learns no more than that they are there."""
-    mine = job.client == visitor
+    mine = job.client in who
+    width, height = job.request.result_size
     shown: dict[str, Any] = {
         "id": job.id,
         "state": job.state,
         "mine": mine,
         "created": job.created,
-        "total": job.request.pictures,
+        "total": job.wanted,
+        "cells": job.cells,
+        "width": width if mine else None,
+        "height": height if mine else None,
         "saved": len(job.pictures),
-        "prompt": job.request.prompt[:500] if mine else None,
+        "prompt": _words(job.request)[:500] if mine else None,
         "first": job.pictures[0].id if mine and job.pictures else None,
     }
     now = studio.progress(job.id) if job.state in ACTIVE else None
@@ -172,15 +227,21 @@ def _job(studio: "Studio", job: Job, visitor: str, *, pictures: bool = False) ->
         }
     if mine:
         error = UserError.from_dict(job.error) if job.error else None
-        shown |= {"error": _texts(error), "warnings": list(job.warnings)}
+        warnings = [_texts(UserError.from_dict(each)) for each in job.warnings]
+        shown |= {"error": _texts(error), "warnings": warnings}
     if pictures and mine:
-        shown["pictures"] = [
-            {**_picture(picture), "prompt": job.request.prompt} for picture in job.pictures
-        ]
+        # Of a grid whole only its sheets: there may be hundreds of cells, and this is asked often.
+        whole = [picture for picture in job.pictures if picture.index >= job.cells]
+        shown["pictures"] = [_picture(picture, job.request) for picture in whole]
     return shown
 
 
-def _picture(picture: Picture) -> dict[str, Any]:
+def _words(asked: GenerationRequest) -> str:
+    """What a job is called on the page: its prompt, or the file that it works on."""
+    return asked.prompt if asked.postprocess is None else asked.postprocess.name
+
+
+def _picture(picture: Picture, asked: GenerationRequest) -> dict[str, Any]:
     return {
         "id": picture.id,
         "job": picture.job_id,
@@ -188,23 +249,29 @@ def _picture(picture: Picture) -> dict[str, Any]:
         "height": picture.height,
         "seed": picture.seed,
         "infotext": picture.infotext,
+        "prompt": _words(asked),
+        "source": asked.img2img is not None,
     }
 
 
-def _prompts(studio: "Studio", pictures: Iterable[Picture], known: Iterable[Job]) -> dict[int, str]:
-    prompts = {job.id: job.request.prompt for job in known}
-    for number in {picture.job_id for picture in pictures} - prompts.keys():
-        prompts[number] = studio.job(number).request.prompt
-    return prompts
+def _requests(
+    studio: "Studio", pictures: Iterable[Picture], known: Iterable[Job]
+) -> dict[int, GenerationRequest]:
+    """What was asked for, by the number of the job."""
+    asked = {job.id: job.request for job in known}
+    for number in {picture.job_id for picture in pictures} - asked.keys():
+        asked[number] = studio.job(number).request
+    return asked
 
 
-def _card(card: ModelCard) -> dict[str, Any]:
+def _card(studio: "Studio", card: ModelCard) -> dict[str, Any]:
     return {
         "title": card.title,
         "family": card.family,
         "licence": card.licence,
         "description": card.description,
         "examples": list(card.examples),
+        "embeddings": dict(studio.embeddings(card)),
         "width": card.defaults.width,
         "height": card.defaults.height,
     }

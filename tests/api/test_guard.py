@@ -1,6 +1,7 @@
 """Who is let in, and what every answer carries."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -59,13 +60,14 @@ def test_changes_come_from_our_own_page(client: TestClient, headers: dict[str, s
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_uploads_from_other_sites_are_refused(client: TestClient):
-    answer = client.post(
-        "/gradio_api/upload",
-        files={"files": ("x.png", b"x")},
-        headers={"origin": "https://evil.example"},
-    )
-    assert answer.status_code == 403
+@pytest.mark.parametrize(
+    "path", ["/gradio_api/upload", "/upload", "/gradio_api/upload?upload_id=1"]
+)
+def test_nobody_puts_files_into_gradios_folder(client: TestClient, data_dir: Path, path: str):
+    answer = client.post(path, files={"files": ("x.png", b"x")})
+    assert answer.status_code == 404
+    cache = data_dir / "data" / "gradio"
+    assert [file for file in cache.rglob("*") if file.is_file()] == []
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,7 @@ def test_other_sites_may_link_but_not_embed(client: TestClient, headers, status)
         "/monitoring/summary",
         "/gradio_api/monitoring/summary",
         "/gradio_api/runs",
+        "/gradio_api/upload_progress?upload_id=1",
         "/gradio_api/deep_link",
         "/gradio_api/vibe-editor",
         "/gradio_api/dev/reload",
@@ -194,7 +197,7 @@ def test_websockets_too(headers: list[tuple[bytes, bytes]], welcome: bool):
 
 def test_listening_everywhere_takes_addresses_but_no_foreign_names():
     guard = Guard(lambda *_: None, host="0.0.0.0", port=7860, max_body=10, names=["studio.lan"])
-    assert guard._is_ours("192.168.1.5:7860")
-    assert guard._is_ours("[fe80::1]:7860")
-    assert guard._is_ours("studio.lan:7860")
-    assert not guard._is_ours("evil.example:7860")
+    assert guard._reach.is_ours("192.168.1.5:7860")
+    assert guard._reach.is_ours("[fe80::1]:7860")
+    assert guard._reach.is_ours("studio.lan:7860")
+    assert not guard._reach.is_ours("evil.example:7860")

@@ -70,19 +70,18 @@ def test_a_visitor_stays_the_same(client: TestClient):
     client.cookies.clear()
 
 
+def values(client: TestClient, **given: object) -> list[object]:
+    """What the endpoint `txt2img` takes: what it says of itself, but for the values given by name."""
+    endpoint = client.get("/gradio_api/info").json()["named_endpoints"]["/txt2img"]
+    known = {one["parameter_name"]: one.get("parameter_default") for one in endpoint["parameters"]}
+    assert given.keys() <= known.keys()
+    return list((known | given).values())
+
+
 def test_submitting_over_gradios_api_is_watched_over_ours(client: TestClient, studio: FakeStudio):
     visitor(client)
-    names = {
-        dependency["api_name"]: dependency
-        for dependency in client.get("/config").json()["dependencies"]
-    }
-    inputs = names["txt2img"]["inputs"]
-    data = ["a red apple", "", "pocket", 128, 128, 1, 5, 2, 3.0, "euler", "default", 1, 1]
-    assert len(inputs) == len(data)
-    order = ["prompt", "negative_prompt", "model", "width", "height", "batch_count", "seed",
-             "steps", "cfg_scale", "sampler", "schedule", "batch_size", "clip_skip"]  # fmt: skip
-    named = dict(zip(order, data, strict=True))
-    answer = client.post("/gradio_api/run/txt2img", json={"data": list(named.values())}).json()
+    data = values(client, prompt="a red apple", width=128, height=128, seed=5, steps=2)
+    answer = client.post("/gradio_api/run/txt2img", json={"data": data}).json()
     told = answer["data"][0]
     assert told["kind"] == "submitted"
     job = finished(studio, told["job"])
@@ -112,11 +111,11 @@ def test_settings_are_taken_from_own_pictures_only(client: TestClient, studio: F
 
 
 def test_a_refusal_comes_in_both_languages(client: TestClient):
-    data = ["x" * 40_000, "", "pocket", 128, 128, 1, 5, 2, 3.0, "euler", "default", 1, 1]
+    data = values(client, prompt="x" * 40_000)
     told = client.post("/gradio_api/run/txt2img", json={"data": data}).json()["data"][0]
     assert told["kind"] == "error"
     assert told["text"]["en"].startswith("Prompt has 40000 characters")
-    assert told["text"]["zh"].startswith("提示词 有 40000 个字符")
+    assert told["text"]["zh"].startswith("“提示词”有 40000 个字符")
 
 
 def test_other_visitors_learn_nothing(client: TestClient, studio: FakeStudio):
@@ -130,9 +129,72 @@ def test_other_visitors_learn_nothing(client: TestClient, studio: FakeStudio):
     assert studio.job(job.id).state is JobState.DONE
 
 
+def test_skip_leaves_out_one_batch_and_goes_on(client: TestClient, studio: FakeStudio):
+    studio.seconds_per_step = 0.1
+    job = studio.submit(GenerationRequest(prompt="three", steps=5, batch_count=3), visitor(client))
+    while studio.job(job.id).state is JobState.QUEUED:
+        time.sleep(0.02)
+    assert client.post(f"/ui/jobs/{job.id}/cancel?batch=true").json() == {"state": "running"}
+    assert finished(studio, job.id).state is JobState.DONE
+    assert len(studio.job(job.id).pictures) == 2
+    other = studio.submit(GenerationRequest(prompt="secret", steps=1), "somebody")
+    assert client.post(f"/ui/jobs/{other.id}/cancel?batch=true").status_code == 404
+    assert not studio.skips
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "99999", "9" * 30, "x"])
 def test_cancelling_what_is_not_there(client: TestClient, number: str):
-    assert client.post(f"/ui/jobs/{number}/cancel").status_code in (404, 422)
+    for action in ("cancel", "retry"):
+        answer = client.post(f"/ui/jobs/{number}/{action}")
+        assert answer.status_code == 404
+        assert number[:20] in answer.json()["error"]["zh"]
+
+
+def test_a_failed_job_is_done_again(client: TestClient, studio: FakeStudio):
+    mine = visitor(client)
+    job = finished(studio, studio.submit(GenerationRequest(prompt="unlucky", steps=1), mine).id)
+    assert job.state is JobState.FAILED
+    assert client.post(f"/ui/jobs/{job.id}/retry").json() == {"state": "queued"}
+    finished(studio, job.id)
+    visitor(client)
+    assert client.post(f"/ui/jobs/{job.id}/retry").status_code == 404  # another visitor's
+
+
+def test_a_job_that_is_done_is_not_done_again(client: TestClient, studio: FakeStudio):
+    mine = visitor(client)
+    job = finished(studio, studio.submit(GenerationRequest(prompt="x", steps=1), mine).id)
+    answer = client.post(f"/ui/jobs/{job.id}/retry")
+    assert answer.status_code == 404
+    assert "neither failed nor been stopped" in answer.json()["error"]["en"]
+    assert studio.job(job.id).state is JobState.DONE
+
+
+def test_the_page_on_this_machine_shows_what_the_command_line_makes(app, studio: FakeStudio):
+    job = finished(studio, studio.submit(GenerationRequest(prompt="typed", steps=1), "cli").id)
+    (picture,) = job.pictures
+    here = TestClient(app, base_url="http://127.0.0.1:7860", client=("127.0.0.1", 5))
+    here.get("/")
+    assert here.get("/ui/state").json()["job"]["prompt"] == "typed"
+    assert picture.id in [each["id"] for each in here.get("/ui/lists").json()["pictures"]]
+    assert here.get(f"/files/picture/{picture.id}").status_code == 200
+    body = {"data": [], "event_data": {"picture": picture.id, "what": "all"}}
+    assert "typed" in here.post("/gradio_api/run/recall", json=body).text
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers"),
+    [
+        ("192.168.1.7", {}),
+        ("127.0.0.1", {"x-forwarded-for": "203.0.113.5"}),
+        ("127.0.0.1", {"forwarded": "for=203.0.113.5"}),
+        ("127.0.0.1", {"host": "127.0.0.1.nip.example"}),
+    ],
+)
+def test_nobody_else_sees_it(app, studio: FakeStudio, peer: str, headers: dict[str, str]):
+    job = finished(studio, studio.submit(GenerationRequest(prompt="typed", steps=1), "cli").id)
+    there = TestClient(app, base_url="http://127.0.0.1:7860", client=(peer, 5), headers=headers)
+    assert "typed" not in there.get("/ui/lists").text
+    assert there.get(f"/files/picture/{job.pictures[0].id}").status_code in (401, 404, 421)
 
 
 def test_models(client: TestClient):

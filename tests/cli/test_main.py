@@ -1,5 +1,6 @@
 """The command line, with an engine that paints."""
 
+import errno
 import json
 import os
 import signal
@@ -9,18 +10,27 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 from modules import cli
+from modules.api.server import listen
+from modules.cli.bar import Bar
+from modules.cli.main import COMMANDS
+from modules.cli.parser import parser, with_command
+from modules.cli.run import Run
+from modules.cli.serve import turn
 from modules.errors import UserError
 from modules.imaging import metadata
 from modules.schema import JobState
 from modules.services.instance import InstanceLock
 from modules.services.jobs import JobStore
+from modules.settings import Settings
 from tests.services.fakes import FakeGenerate, house
 
-PROJECT = Path(cli.__file__).resolve().parent.parent
+PROJECT = Path(cli.__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -61,16 +71,19 @@ def test_all_options_reach_the_request(run):
     status, out, _ = run(
         "txt2img", "a cat", "--negative", "dog", "--steps", "2", "--cfg", "3.5", "--sampler",
         "Euler a", "--schedule", "default", "--seed", "9", "--width", "72", "--height", "80",
-        "--batch", "2", "--model", "tiny", "--json",
+        "--batch-count", "2", "--batch-size", "2", "--clip-skip", "2", "--model", "tiny",
+        "--set", "freeu.b1=1.3", "--set", "freeu.word=loud", "--set", "tiling=both", "--json",
     )  # fmt: skip
     assert status == 0
     data = json.loads(out)
-    assert data["request"] == {
+    asked = {
         "prompt": "a cat", "negative_prompt": "dog", "model": "tiny", "width": 72, "height": 80,
         "steps": 2, "cfg_scale": 3.5, "sampler": "euler_a", "schedule": "default", "seed": 9,
-        "batch_size": 1, "batch_count": 2, "clip_skip": 1, "extras": {},
+        "batch_size": 2, "batch_count": 2, "clip_skip": 2, "tiling": "both",
+        "extras": {"freeu": {"enabled": True, "b1": 1.3, "word": "loud"}},
     }  # fmt: skip
-    assert [each["seed"] for each in data["pictures"]] == [9, 10]
+    assert {name: data["request"][name] for name in asked} == asked
+    assert [each["seed"] for each in data["pictures"]] == [9, 10, 11, 12]
     assert data["state"] == "done"
 
 
@@ -88,12 +101,63 @@ def test_output_to_a_folder(run, tmp_path):
     assert len(pictures(target)) == 2
 
 
-def test_output_that_cannot_be_written_says_where_the_pictures_are(run, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "kind"), [("x.jpg", "JPEG"), ("x.webp", "WEBP"), ("x.PNG", "PNG")]
+)
+def test_the_suffix_chooses_the_format(run, tmp_path, name, kind):
+    assert run("txt2img", "a cat", "--seed", "5", "--output", str(tmp_path / name))[0] == 0
+    with Image.open(tmp_path / name) as image:
+        assert image.format == kind
+    assert "Seed: 5" in metadata.decode(tmp_path / name).infotext
+
+
+def test_an_unknown_suffix_is_refused_before_the_work(run, tmp_path, tmp_data_dir):
+    status, out, err = run("txt2img", "a cat", "--output", str(tmp_path / "x.gif"))
+    assert (status, out) == (2, "")
+    assert ".gif" in err
+    assert ".webp" in err
+    assert pictures(tmp_data_dir) == []
+    assert run("txt2img", "a cat", "--output", str(tmp_path / "v1.5") + "/")[0] == 0
+    assert len(pictures(tmp_path / "v1.5")) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="this system has no /proc")
+def test_a_folder_that_takes_no_files_is_said_so(run):
+    status, _, err = run("txt2img", "a cat", "--output", "/proc/x.png")
+    assert status == 1
+    assert "/proc/x.png cannot be written: no file can be made in /proc." in err
+
+
+@pytest.mark.parametrize("name", ["file/x.png", "file/", "folder.png"])
+def test_output_that_cannot_be_written_is_noticed_before_the_work(
+    run, tmp_path, tmp_data_dir, name
+):
     (tmp_path / "file").write_text("in the way")
-    status, out, err = run("txt2img", "a cat", "--output", str(tmp_path / "file" / "x.png"))
-    assert status == 2
-    assert "They are in" in err
+    if name == "folder.png":
+        (tmp_path / name).write_text("")
+        (tmp_path / name).chmod(0o400)
+        if os.access(tmp_path / name, os.W_OK):
+            pytest.skip("this user may write everything")
+    status, out, err = run("txt2img", "a cat", "--output", str(tmp_path) + "/" + name)
+    assert status == 1
+    assert "cannot be written" in err
+    assert len(err.splitlines()) == 1
     assert out == ""
+    assert pictures(tmp_data_dir) == []
+
+
+def test_output_that_breaks_off_says_where_the_pictures_are(
+    run, tmp_path, tmp_data_dir, monkeypatch
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    status, _, err = run("txt2img", "a cat", "--output", str(tmp_path / "x.png"))
+    assert status == 1
+    assert "the disk is full" in err
+    assert f"It is in {tmp_data_dir}" in err
+    assert len(pictures(tmp_data_dir)) == 1
 
 
 @pytest.mark.parametrize(
@@ -101,12 +165,20 @@ def test_output_that_cannot_be_written_says_where_the_pictures_are(run, tmp_path
     [
         (["--sampler", "Eulre"], "No sampler of that name"),
         (["--model", "nothing"], "No model nothing"),
-        (["--steps", "0"], "steps is 0"),
+        (["--steps", "0"], "Steps is 0"),
+        (["--width", "100000"], "Width is 100000; this installation allows 64 to 2048"),
+        (["--width", "4"], "Width is 4; this installation allows 64 to 2048"),
+        (["--clip-skip", "99"], "Clip skip is 99, which cannot be used: it has to be 12 or less"),
+        (["--batch-size", "0"], "Batch size is 0"),
+        (["--set", "freeu"], "NAME.OPTION=VALUE"),
+        (["--set", "freeu=1"], "NAME.OPTION=VALUE"),
+        (["--set", "a.b.c=1"], "NAME.OPTION=VALUE"),
+        (["--set", "hires.scale=99"], "Hires scale is 99"),
+        (["--set", "tiling=z"], "Tiling is 'z', which cannot be used: it has to be one of"),
         (["--steps", "100000"], "allows 1 to 150"),
-        (["--width", "68"], "not a multiple of 8. Use 64"),
-        (["--seed", "-2"], "seed is -2"),
-        (["--cfg", "nan"], "cfg_scale is nan"),
-        (["--batch", "0"], "batch_count is 0"),
+        (["--seed", "-2"], "Seed is -2"),
+        (["--cfg", "nan"], "CFG scale is nan"),
+        (["--batch", "0"], "Batch count is 0"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_status_2(run, words, said):
@@ -118,8 +190,10 @@ def test_a_wrong_request_is_one_line_and_status_2(run, words, said):
 
 
 def test_messages_in_chinese(run):
-    _, _, err = run("txt2img", "猫", "--width", "68", "--lang", "zh")
-    assert "不是 8 的倍数" in err
+    _, _, err = run("txt2img", "猫", "--width", "4", "--lang", "zh")
+    assert "“宽度”为 4" in err and "64" in err
+    _, _, err = run("txt2img", "猫", "--cfg", "nan", "--lang", "zh")
+    assert err == "noisette: “CFG 强度”的值 nan 无法使用：需要有限的数字。\n"
 
 
 def test_a_job_that_fails_is_status_1(run, engine):
@@ -197,12 +271,42 @@ def test_queue(run, tmp_data_dir):
     assert run("queue", "clear")[1].startswith("2 waiting")
     assert run("queue", "cancel", "99")[0] == 2
     assert "Say which job" in run("queue", "cancel")[2]
+    assert "Job 1 is in the queue again" in run("queue", "retry", "1")[1]
+    assert "neither failed" in run("queue", "retry", "1")[2]
+    for limit in ("0", "-1"):
+        status, out, err = run("queue", "--limit", limit)
+        assert (status, out) == (2, "")
+        assert f"--limit is {limit}" in err
     store.close()
 
 
-def test_models(run):
-    assert run("models")[1].startswith("tiny\tsd1")
-    assert json.loads(run("models", "--json")[1])["models"][0]["name"] == "tiny"
+def test_models_of_every_kind(run, tmp_data_dir):
+    folder = tmp_data_dir / "models" / "vae"
+    folder.mkdir()
+    weights = {"decoder.conv_in.weight": np.zeros((8, 4, 3, 3), np.float32)}
+    weights["decoder.mid.block_1.conv1.weight"] = np.zeros((8, 8, 3, 3), np.float32)
+    save_file(weights, folder / "soft.safetensors")
+    (folder / "old.pt").write_bytes(b"\x80\x04cos\nsystem\n")
+    _, out, err = run("models", "--models-dir", str(folder.parent))
+    rows = [line.split(maxsplit=6) for line in out.splitlines()]
+    assert rows[0] == ["Name", "Kind", "Family", "Variant", "Size", "File"]
+    assert rows[1][:4] == ["tiny", "checkpoint", "sd1", "base"]
+    assert rows[2][:4] == ["vae/soft", "vae", "-", "4"]
+    assert "noisette convert" in err and "old.pt" in err
+    words = ("models", "--json", "--models-dir", str(folder.parent))
+    found = json.loads(run(*words)[1])
+    assert found["models"][0]["name"] == "tiny"
+    assert [(each["name"], each["kind"]) for each in found["files"]] == [("vae/soft", "vae")]
+    assert len(found["problems"]) == 1
+
+
+def test_what_is_no_vae_is_not_offered_as_one(run, tmp_data_dir):
+    folder = tmp_data_dir / "models" / "vae"
+    folder.mkdir()
+    save_file({"clip_l": np.zeros((2, 768), np.float32)}, folder / "other.safetensors")
+    _, out, err = run("models", "--models-dir", str(folder.parent))
+    assert "vae/other" not in out
+    assert "other.safetensors" in err and "embedding" in err
 
 
 def test_a_bad_settings_file_is_named(run, tmp_data_dir):
@@ -226,10 +330,21 @@ def test_help(words, capsys):
 
 @pytest.mark.parametrize("words", [["nonsense"], ["txt2img"], ["serve", "--port", "many"]])
 def test_wrong_words_are_status_2(words, capsys):
-    with pytest.raises(SystemExit) as end:
-        cli.main(words)
-    assert end.value.code == 2
-    assert "Traceback" not in capsys.readouterr().err
+    assert cli.main(words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("noisette: ") and "Traceback" not in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--seed", "1.5"], "--seed: 1.5 is not a whole number. “noisette txt2img --help”"),
+        (["--cfg", "much", "--lang", "zh"], "--cfg: much 不是数字。"),
+    ],
+)
+def test_a_word_that_is_no_number_is_said(words, said, capsys):
+    assert cli.main(["txt2img", "a cat", *words]) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -239,10 +354,66 @@ def test_wrong_words_are_status_2(words, capsys):
         (["--port", "1"], ["serve", "--port", "1"]),
         (["models"], ["models"]),
         (["--help"], ["--help"]),
+        (["--lang", "zh", "--help"], ["--help"]),
+        (["--data-dir", "X", "queue"], ["queue", "--data-dir", "X"]),
+        (
+            ["--data-dir=X", "--safe-mode", "queue", "clear"],
+            ["queue", "--data-dir=X", "--safe-mode", "clear"],
+        ),
+        (["--verbose", "txt2img", "queue"], ["txt2img", "--verbose", "queue"]),
+        (["--data-dir", "models"], ["serve", "--data-dir", "models"]),
+        (["--port", "1", "--no-open"], ["serve", "--port", "1", "--no-open"]),
+        (["nonsense"], ["nonsense"]),
     ],
 )
-def test_serve_is_the_default(words, meant):
-    assert cli._with_command(words) == meant
+def test_the_command_may_stand_anywhere_and_serve_is_the_default(words, meant):
+    assert with_command(words, COMMANDS) == meant
+
+
+def test_a_fault_of_ours_is_one_line_and_a_log(run, tmp_data_dir, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("oops")
+
+    monkeypatch.setattr("modules.app.build_studio", broken)
+    status, out, err = run("models")
+    assert (status, out) == (1, "")
+    assert "Traceback" not in err
+    assert "RuntimeError: oops" in err
+    assert "noisette.log" in err
+    assert "in broken" in (tmp_data_dir / "data" / "logs" / "noisette.log").read_text()
+    assert "Traceback" in run("models", "--verbose")[2]
+
+
+def test_serve_waits_for_a_command_that_makes_pictures(tmp_data_dir, capsys):
+    command = InstanceLock(tmp_data_dir).acquire()
+    threading.Timer(0.6, command.release).start()
+    options = parser("en").parse_args(["serve"])
+    settings = Settings(data_dir=tmp_data_dir)
+    began = time.monotonic()
+    with turn(Run(options, settings)):
+        assert time.monotonic() - began > 0.5
+    err = capsys.readouterr().err
+    assert f"A command (process {os.getpid()}) is making pictures" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_taken_port_is_said_at_once(run, tmp_data_dir):
+    command = InstanceLock(tmp_data_dir).acquire()
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        status, _, err = run("serve", "--no-open", "--port", str(port))
+        assert (status, f"{port}" in err) == (2, True)
+        command.tell("http://127.0.0.1:1/")
+        assert "Noisette already runs" in run("serve", "--no-open", "--port", str(port))[2]
+    command.release()
+
+
+def test_serve_does_not_wait_for_another_page(tmp_data_dir):
+    page = InstanceLock(tmp_data_dir).acquire("http://127.0.0.1:1/")
+    options = parser("en").parse_args(["serve"])
+    with pytest.raises(UserError, match="Noisette already runs"):
+        turn(Run(options, Settings(data_dir=tmp_data_dir)))
+    page.release()
 
 
 def test_importing_it_is_quick_and_light():
@@ -277,7 +448,7 @@ from modules import app, cli
 from modules.api import server
 from tests.services.fakes import FakeGenerate, house
 
-def build_app(settings):
+def build_app(settings, door, reach, sharing):
     here = house(settings.data_dir, FakeGenerate(0.05))
     here.studio.start()
 
@@ -368,7 +539,7 @@ def test_the_bar_fills(tmp_path):
     here = house(tmp_path, FakeGenerate(0.02))
     job = here.studio.submit(GenerationRequest(steps=10))
     terminal = Terminal()
-    with cli._Bar(terminal, quiet=False) as bar, bar.following(here.studio, job.id):
+    with Bar(terminal, quiet=False) as bar, bar.following(here.studio, job.id):
         here.studio.run(job.id)
     here.studio.close()
     assert "denoising 5/10" in terminal.text

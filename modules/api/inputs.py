@@ -1,0 +1,137 @@
+"""Pictures that people hand in, and what pictures say of themselves: `/ui/inputs`, `/ui/read`.
+
+The body of a request is the picture's file itself; the guard in front has limited its size. What is kept is kept once
+under the hash of its pixels, so the number that comes back leads to nothing but what its owner already has.
+"""
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from modules.api.face import Visitors
+from modules.api.files import SHUT_IN, number_of
+from modules.errors import ExtensionError, LimitError, UserError, reason
+from modules.imaging import infotext, metadata
+from modules.schema.options import MAX_TEXT
+from modules.texts import LANGUAGES
+
+if TYPE_CHECKING:
+    from modules.services.front import Studio
+
+_NAMELESS = "upload"
+_NO_STORE = {"Cache-Control": "no-store"}
+_FOREVER = {**SHUT_IN, "Cache-Control": "private, max-age=31536000, immutable"}
+
+
+def input_routes(studio: "Studio", visitors: Visitors, max_bytes: int) -> APIRouter:
+    """The routes that take pictures in and show them again; `max_bytes` is the most that a file may have."""
+    router = APIRouter(prefix="/ui", include_in_schema=False)
+
+    @router.post("/inputs")
+    async def add(request: Request, name: str = _NAMELESS) -> JSONResponse:
+        return await _with_body(
+            request,
+            max_bytes,
+            lambda data: _kept(studio, studio.inputs.add(data, name[:200]), data),
+        )
+
+    @router.post("/inputs/from/{number}")
+    def from_picture(request: Request, number: str) -> JSONResponse:
+        def copied() -> dict[str, Any]:
+            found = studio.picture(number_of(number))
+            studio.job(found.job_id, visitors.who(request))  # not somebody else's
+            data = studio.picture_file(found.id).read_bytes()
+            return _kept(studio, studio.inputs.add(data), data)
+
+        return _answer(copied)
+
+    @router.get("/inputs/{name}")
+    def show(name: str) -> Response:
+        try:
+            path = studio.inputs.path(name)
+        except UserError as error:
+            return _refused(error)
+        return FileResponse(path, media_type="image/png", headers=_FOREVER)
+
+    @router.post("/read")
+    async def read(request: Request, name: str = _NAMELESS) -> JSONResponse:
+        return await _with_body(request, max_bytes, lambda data: _said(studio, data, name[:200]))
+
+    @router.get("/read/{number}")
+    def read_own(request: Request, number: str) -> JSONResponse:
+        def said() -> dict[str, Any]:
+            found = studio.picture(number_of(number))
+            studio.job(found.job_id, visitors.who(request))  # not somebody else's
+            file = studio.picture_file(found.id)
+            return _said(studio, file.read_bytes(), file.name)
+
+        return _answer(said)
+
+    return router
+
+
+async def _with_body(
+    request: Request, most: int, made: Callable[[bytes], dict[str, Any]]
+) -> JSONResponse:
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > most:
+            return _refused(LimitError("error.input.bytes", found=len(data), most=most))
+    return await run_in_threadpool(_answer, lambda: made(bytes(data)))
+
+
+def _kept(studio: "Studio", name: str, data: bytes) -> dict[str, Any]:
+    width, height = studio.inputs.size(name)
+    text = metadata.decode(io.BytesIO(data)).infotext or ""
+    return {"id": name, "width": width, "height": height, "infotext": text[:MAX_TEXT]}
+
+
+def _said(studio: "Studio", data: bytes, name: str) -> dict[str, Any]:
+    """What a picture says of itself, for the PNG info tab and for filling the fields."""
+    source = io.BytesIO(data)
+    source.name = name
+    found, problem = _decoded(studio, source)
+    info = infotext.read(found.infotext or "")
+    return {
+        "infotext": found.infotext,
+        "prompt": found.request.prompt if found.request else info.prompt,
+        "negative_prompt": found.request.negative_prompt if found.request else info.negative_prompt,
+        "parameters": dict(info.parameters),
+        "request": found.request.model_dump(mode="json") if found.request else None,
+        "exact": found.exact,
+        "receipts": found.data.get("receipts"),
+        "unused": list(found.unused),
+        "problem": problem,
+    }
+
+
+def _decoded(studio: "Studio", source: io.BytesIO) -> tuple[metadata.Decoded, Any]:
+    """What the picture says, and in both languages what an extension broke at: the rest is shown all the same."""
+    try:
+        return metadata.decode(source, studio.read_parameters), None
+    except ExtensionError as error:
+        source.seek(0)
+        return metadata.decode(source), _texts(error)
+
+
+def _answer(made: Callable[[], dict[str, Any]]) -> JSONResponse:
+    try:
+        return JSONResponse(made(), headers=_NO_STORE)
+    except UserError as error:
+        return _refused(error)
+    except OSError as error:
+        return _refused(UserError("error.picture.read", name="", why=reason(error)))
+
+
+def _refused(error: UserError) -> JSONResponse:
+    status = 413 if isinstance(error, LimitError) else 400
+    return JSONResponse({"error": _texts(error)}, status_code=status, headers=_NO_STORE)
+
+
+def _texts(error: UserError) -> dict[str, str]:
+    return {language: error.message(language) for language in LANGUAGES}

@@ -1,0 +1,53 @@
+"""Who asks, and whose jobs and pictures he may see."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Query, Request
+
+from modules.api.face import Visitors
+from modules.api.v2.answers import Denied
+from modules.services.access import Exposure, is_owner
+from modules.services.jobs import Clients
+
+
+@dataclass(frozen=True)
+class Callers:
+    """Tells callers apart by the same cookie as the page does, so that both show the same jobs."""
+
+    visitors: Visitors
+    exposure: Exposure
+
+    def name(self, request: Request) -> str:
+        """The client under which a job is submitted."""
+        return self.visitors.client(request)
+
+    def own(self, request: Request) -> tuple[str, ...]:
+        """Everybody that the caller is."""
+        return self.visitors.who(request)
+
+    def scope(
+        self,
+        request: Request,
+        all: Annotated[
+            bool, Query(description="everybody's; for the owner at this machine")
+        ] = False,
+    ) -> Clients | None:
+        """Whose jobs the request is about; None is everybody's.
+
+        Raises:
+            Denied: everybody's were asked for by somebody else than the owner.
+        """
+        if not all:
+            return self.own(request)
+        self.owner(request)
+        return None
+
+    def owner(self, request: Request) -> None:
+        """Only the owner goes on.
+
+        Raises:
+            Denied: it is somebody else.
+        """
+        if not is_owner(self.exposure, request):
+            raise Denied("error.api.owner")

@@ -1,0 +1,90 @@
+"""Waiting for a job, for answers that hold what it made. The job goes on whether or not anybody waits."""
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+
+from modules.api.face import Visitors
+from modules.errors import UserError
+from modules.schema import GenerationRequest, Job, JobState
+
+if TYPE_CHECKING:
+    from modules.services.front import Studio
+
+LOOK_SECONDS = 0.02
+RUNNING_SECONDS, WAITING_SECONDS = 0.05, 0.15
+"""The least time between two looks at a job's row."""
+
+_DATA = re.compile(r"data:image/[\w.+-]{1,20}(?:;[\w=.+-]{1,40})*;base64,", re.IGNORECASE)
+_MOST_HEAD = 120
+
+
+async def over(studio: "Studio", job_ids: Sequence[int]) -> list[Job]:
+    """The jobs once all of them are over; no thread is held while nothing happens."""
+    done: dict[int, Job] = {}
+    seen = -1
+    while len(done) < len(job_ids):
+        version = studio.version
+        if version == seen:
+            await asyncio.sleep(LOOK_SECONDS)
+            continue
+        seen = version
+        running = False
+        for job_id in job_ids:
+            if job_id not in done:
+                job = await run_in_threadpool(studio.job, job_id)
+                running = running or job.state is JobState.RUNNING
+                if job.state.finished:
+                    done[job_id] = job
+        if len(done) < len(job_ids):
+            await asyncio.sleep(RUNNING_SECONDS if running else WAITING_SECONDS)
+    return [done[job_id] for job_id in job_ids]
+
+
+def decode_image(text: str) -> bytes:
+    """The bytes of a picture as clients send it: base64, with or without `data:image/…;base64,` before it.
+
+    Raises:
+        UserError: it is an address, which is not fetched, or no base64.
+    """
+    head = text[:_MOST_HEAD].lstrip()
+    if head[:8].lower().startswith(("http:", "https:", "file:", "ftp:")):
+        raise UserError("error.v1.image.address")
+    found = _DATA.match(head)
+    body = text.lstrip()[found.end() :] if found else text
+    try:
+        return base64.b64decode("".join(body.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UserError("error.v1.image.base64") from error
+
+
+class WaitingQueue:
+    """`modules.plugins.ServerQueue`, for the routes of extensions."""
+
+    def __init__(self, studio: "Studio", visitors: Visitors) -> None:
+        self._studio = studio
+        self._visitors = visitors
+
+    def keep(self, image: str) -> str:
+        """See `ServerQueue`."""
+        return self._studio.inputs.add(decode_image(image))
+
+    def run(self, request: GenerationRequest, caller: Request) -> Sequence[Path]:
+        """See `ServerQueue`."""
+        studio = self._studio
+        number = studio.submit(request, self._visitors.client(caller)).id
+        version = -1
+        while not (job := studio.job(number)).state.finished:
+            version = studio.watch(version, 5.0)
+        if job.state is JobState.FAILED and job.error is not None:
+            raise UserError.from_dict(job.error)
+        if job.state is JobState.CANCELLED:
+            raise UserError("error.v1.cancelled")
+        return [studio.picture_file(picture.id) for picture in job.pictures]

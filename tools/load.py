@@ -1,0 +1,323 @@
+"""Many clients at once against the whole program, with an engine that paints the seed: is anything lost, crossed, slow?
+
+    python tools/load.py [--clients 50] [--seconds 60] [--pause 1.0]
+
+The program runs in a process of its own (guard, page, extensions, API, queue, SQLite, files; the worker is a process
+with the fake engine of the tests), on loopback and a data folder for the occasion. Each client is a visitor: it submits
+a job with a seed of its own, looks at its jobs, its pictures, the models and the health, and pauses. Then the queue runs
+dry, and every client's jobs and pictures are compared with what it submitted: the colour of a picture is its seed.
+
+Prints JSON; the exit status is 1 when something was lost, doubled or crossed, or a request that makes no picture took
+longer than 200 ms at the 99th percentile.
+"""
+
+import argparse
+import io
+import json
+import multiprocessing
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from modules.client import Client, NoisetteError
+
+PROCESSES = 5
+"""The clients are spread over so many, so that they do not wait for one another's interpreter."""
+MOST_SECONDS = 0.2
+DRAIN_SECONDS = 300
+SIDE, STEPS = 64, 1
+
+
+@dataclass
+class Seen:
+    """What some clients did and found."""
+
+    submitted: int = 0
+    done: int = 0
+    looks: list[float] = field(default_factory=list)
+    submits: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+# ------------------------------------------------------------------------------------------- the program
+
+
+def serve(folder: Path) -> None:
+    """The program as `noisette serve` builds it, but for the worker's engine; prints its address."""
+    from modules.api.server import listen
+    from modules.api.server import serve as answer
+    from modules.app import build_app
+    from modules.services.instance import InstanceLock
+    from modules.services.logs import LOG_FILE, logging_to
+    from modules.services.worker import ChildWorker
+    from modules.settings import Settings
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with listen("127.0.0.1", 0) as sock:
+        port = int(sock.getsockname()[1])
+        settings = Settings(data_dir=folder, port=port)
+        worker = ChildWorker(settings, command=(sys.executable, __file__, "--work"))
+        with logging_to(folder / LOG_FILE, hint=""), InstanceLock(folder).acquire():
+            app = build_app(settings, worker=worker)
+
+            def ready() -> None:
+                app.studio.start()
+                print(f"http://127.0.0.1:{port}/", flush=True)
+
+            try:
+                answer(app.asgi, sock, ready)
+            finally:
+                app.close()
+
+
+def work() -> int:
+    """The worker's process."""
+    from modules.services.names import SamplerNames
+    from modules.settings import Settings
+    from modules.worker_process import serve as work_for
+    from tests.services.fakes import CARD, FakeGenerate, service
+
+    def build(settings: Settings) -> Any:
+        names = SamplerNames(lambda: ())
+        return service(settings.data_dir, FakeGenerate(), find_model=lambda name: CARD, names=names)
+
+    return work_for(build)
+
+
+# ------------------------------------------------------------------------------------------- the clients
+
+
+class Visitor:
+    """One client: what it does for a while, and what it finds afterwards."""
+
+    def __init__(self, url: str, number: int, seen: Seen) -> None:
+        self.number = number
+        self.seen = seen
+        self.client = Client(url, visitor=f"{number:032x}")
+        self.seeds: dict[int, int] = {}
+
+    def live(self, until: float, pause: float) -> None:
+        """Submit and look until the time is over."""
+        turn = 0
+        while time.monotonic() < until:
+            seed = self.number * 100_000 + turn
+            job = self._timed(self.seen.submits, lambda seed=seed: self.submit(seed))
+            if job is not None:
+                if job["id"] in self.seeds:
+                    self.seen.faults.append(f"job {job['id']} was given out twice")
+                self.seeds[job["id"]] = seed
+            looks: list[Callable[[], Any]] = [
+                lambda: self.client.jobs(limit=20),
+                lambda: self.client.pictures(limit=20),
+                self.client.health,
+                self.client.models,
+            ]
+            self._timed(self.seen.looks, looks[turn % 4])
+            if self.seeds:
+                number = next(reversed(self.seeds))
+                self._timed(self.seen.looks, lambda number=number: self.client.job(number))
+            turn += 1
+            time.sleep(pause)
+
+    def submit(self, seed: int) -> dict[str, Any]:
+        """A job whose picture shows whose it is."""
+        return self.client.submit(
+            prompt=f"visitor {self.number}", seed=seed, steps=STEPS, width=SIDE, height=SIDE
+        )
+
+    def check(self, other: "Visitor") -> None:
+        """What there is now is what was submitted: each job done, once, with the picture of its seed."""
+        found: dict[int, dict[str, Any]] = {}
+        while page := self.client.jobs(limit=100, offset=len(found))["jobs"]:
+            found |= {job["id"]: job for job in page}
+        self.seen.submitted += len(self.seeds)
+        for missing in self.seeds.keys() - found.keys():
+            self.seen.faults.append(f"job {missing} is lost")
+        for strange in found.keys() - self.seeds.keys():
+            self.seen.faults.append(f"job {strange} is nobody's or somebody else's")
+        for number in self.seeds.keys() & found.keys():
+            job, seed = found[number], self.seeds[number]
+            if job["state"] != "done" or len(job["pictures"]) != 1:
+                self.seen.faults.append(f"job {number} is {job['state']}")
+                continue
+            self.seen.done += 1
+            data = self.client.file(job["pictures"][0]["id"])
+            if shown(data) != (seed & 255, seed >> 8 & 255, seed >> 16 & 255):
+                self.seen.faults.append(f"the picture of job {number} shows another seed")
+        for number in list(other.seeds)[:3] if other is not self else ():
+            try:
+                self.client.job(number)
+            except NoisetteError:
+                continue
+            self.seen.faults.append(f"job {number} can be seen by another visitor")
+
+    def _timed(self, times: list[float], act: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        try:
+            return act()
+        except (OSError, NoisetteError) as error:
+            self.seen.faults.append(f"{type(error).__name__}: {error}")
+            return None
+        finally:
+            times.append(time.perf_counter() - began)
+
+
+def shown(data: bytes) -> tuple[int, ...]:
+    """The colour of a picture's file."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        return tuple(image.convert("RGB").getpixel((0, 0)))
+
+
+def visitors(url: str, numbers: list[int], seconds: float, pause: float, answers: Any) -> None:
+    """One process of clients."""
+    seen = Seen()
+    crowd = [Visitor(url, number, seen) for number in numbers]
+    until = time.monotonic() + seconds
+    in_threads([lambda each=each: each.live(until, pause) for each in crowd])
+    client, gone = Client(url), time.monotonic() + DRAIN_SECONDS
+    while (health := client.health())["queued"] + health["running"]:
+        if time.monotonic() > gone:
+            seen.faults.append(f"{health['queued']} jobs still wait after {DRAIN_SECONDS} s")
+            break
+        time.sleep(0.2)
+    in_threads([lambda i=i: crowd[i].check(crowd[i - 1]) for i in range(len(crowd))])
+    answers.put(seen)
+
+
+def in_threads(acts: list[Callable[[], None]]) -> None:
+    """Do all at once; an error of one is the error of all."""
+    errors: list[BaseException] = []
+
+    def guarded(act: Callable[[], None]) -> None:
+        try:
+            act()
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    threads = [threading.Thread(target=guarded, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def run(clients: int, seconds: float, pause: float) -> dict[str, Any]:
+    """The figures of one run."""
+    with tempfile.TemporaryDirectory(prefix="noisette-load-") as folder:
+        command = [sys.executable, __file__, "--serve", folder]
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert program.stdout is not None
+            url = program.stdout.readline().strip()
+            if not url:
+                raise SystemExit("the program did not start")
+            context = multiprocessing.get_context("spawn")
+            answers: Any = context.Queue()
+            began = time.monotonic()
+            processes = [
+                context.Process(
+                    target=visitors,
+                    args=(url, list(range(1 + i, 1 + clients, PROCESSES)), seconds, pause, answers),
+                )
+                for i in range(min(PROCESSES, clients))
+            ]
+            for process in processes:
+                process.start()
+            parts = [answers.get(timeout=seconds + DRAIN_SECONDS + 300) for _ in processes]
+            for process in processes:
+                process.join()
+            took = time.monotonic() - began
+            used = processor_seconds(program.pid)
+        finally:
+            program.terminate()
+            status = program.wait(15)
+    return {**summary(parts, clients, took, status), "program_processor_seconds": used}
+
+
+def processor_seconds(pid: int) -> float:
+    """What the program and its worker have computed so far, start included: a busy machine does not stretch it."""
+    import psutil
+
+    process = psutil.Process(pid)
+    each = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return round(sum(one.user + one.system for one in each), 1)
+
+
+def summary(parts: list[Seen], clients: int, took: float, status: int) -> dict[str, Any]:
+    """What the clients found, together."""
+    looks = [each for part in parts for each in part.looks]
+    submits = [each for part in parts for each in part.submits]
+    faults = [each for part in parts for each in part.faults]
+    submitted, done = sum(part.submitted for part in parts), sum(part.done for part in parts)
+    found = {
+        "clients": clients,
+        "submitted": submitted,
+        "done_with_their_own_picture": done,
+        "faults": len(faults),
+        "examples": faults[:5],
+        "looks": times(looks),
+        "submits": times(submits),
+        "seconds_with_checks": round(took, 1),
+        "exit_status": status,
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "cores": os.cpu_count(),
+    }
+    slow = percentile(looks, 99) > MOST_SECONDS
+    found["good"] = bool(submitted) and submitted == done and not faults and not slow
+    return found
+
+
+def times(values: list[float]) -> dict[str, float]:
+    """How long requests took, in milliseconds."""
+    return {
+        "count": len(values),
+        "median_ms": round(statistics.median(values) * 1000, 1) if values else 0.0,
+        "p99_ms": round(percentile(values, 99) * 1000, 1),
+        "most_ms": round(max(values, default=0.0) * 1000, 1),
+    }
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which `share` percent lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))] if ordered else 0.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--pause", type=float, default=1.0, help="seconds between two turns")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        return work()
+    if options.serve:
+        serve(options.serve)
+        return 0
+    found = run(options.clients, options.seconds, options.pause)
+    print(json.dumps(found, indent=2, ensure_ascii=False))
+    return 0 if found["good"] else 1
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    os._exit(status) if "--work" in sys.argv else sys.exit(status)
