@@ -1,4 +1,4 @@
-"""The one wire between Gradio's components and `script.js`.
+"""The wire between a tab's Gradio components and `script.js`: one per tab, or two answers at once would lose one.
 
 Python answers go out as the bridge's value and reach `noisette.answer`; what the script wants of Python (fill the
 controls from a picture) comes in as a `select` event with data.
@@ -10,36 +10,23 @@ from typing import Any
 import gradio as gr
 
 from modules.errors import UserError
-from modules.texts import LANGUAGES, translate
+from modules.texts import LANGUAGES
 
 _ON_LOAD = """
 const told = () => window.noisette.answer(props.value);
 watch('value', told);
-window.noisette.attach((data) => trigger('select', data));
+window.noisette.attach("{tab}", (data) => trigger('select', data));
 """
 
 
-_NAMES = {
-    "prompt": "ui.prompt",
-    "negative_prompt": "ui.negative",
-    "model": "ui.model",
-    "width": "ui.width",
-    "height": "ui.height",
-    "steps": "ui.steps",
-    "cfg_scale": "ui.cfg",
-    "seed": "ui.seed",
-    "sampler": "ui.sampler",
-    "schedule": "ui.schedule",
-    "batch_size": "ui.batch_size",
-    "batch_count": "ui.batch_count",
-    "clip_skip": "ui.clip_skip",
-}
-
-
-def make_bridge() -> gr.HTML:
+def make_bridge(tab: str) -> gr.HTML:
     """The invisible component; its events and value are described above."""
     return gr.HTML(
-        value={}, html_template="", js_on_load=_ON_LOAD, visible="hidden", elem_id="nz-bridge"
+        value={},
+        html_template="",
+        js_on_load=_ON_LOAD.replace("{tab}", tab),
+        visible="hidden",
+        elem_id=f"nz-bridge-{tab}",
     )
 
 
@@ -54,6 +41,11 @@ def bare(markup: str, elem_id: str | None = None) -> gr.HTML:
     )
 
 
+def heading(key: str) -> gr.HTML:
+    """The title of a section inside a panel."""
+    return bare(f'<h3 class="nz-section" data-t="{key}"></h3>')
+
+
 def answer(kind: str, **data: Any) -> dict[str, Any]:
     """A message to the script; `at` makes two equal ones differ, or the second would not be seen."""
     return {"kind": kind, "at": time.time_ns(), **data}
@@ -61,12 +53,4 @@ def answer(kind: str, **data: Any) -> dict[str, Any]:
 
 def refusal(error: UserError) -> dict[str, Any]:
     """An error that the user may read, in every language: the page shows it in the visitor's."""
-    return answer("error", text={language: _said(error, language) for language in LANGUAGES})
-
-
-def _said(error: UserError, language: str) -> str:
-    """The message, with the control's own name where it names a field of the request."""
-    key = _NAMES.get(str(error.values.get("field")))
-    if key is None:
-        return error.message(language)
-    return translate(error.key, language, **{**error.values, "field": translate(key, language)})
+    return answer("error", text={language: error.message(language) for language in LANGUAGES})

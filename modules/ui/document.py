@@ -7,6 +7,22 @@ from pathlib import Path
 
 from modules.ui.theme import DARK, LIGHT, css_variables
 
+SCRIPTS = (
+    "script.js",
+    "draft.js",
+    "editor.js",
+    "prompt.js",
+    "receipts.js",
+    "info.js",
+    "plans.js",
+    "cells.js",
+    "written.js",
+    "extensions.js",
+    "share.js",
+    "access.js",
+)
+"""In the order in which they are loaded; the first one stands alone, the others join it."""
+
 
 def files(texts: Mapping[str, Mapping[str, str]], version: str) -> dict[str, bytes]:
     """The page's own files by name; small enough to be kept in memory."""
@@ -14,7 +30,7 @@ def files(texts: Mapping[str, Mapping[str, str]], version: str) -> dict[str, byt
     words = json.dumps({"texts": texts, "version": version}, ensure_ascii=False)
     return {
         "texts.js": f"window.noisetteTexts = {words};".encode(),
-        "script.js": (folder / "script.js").read_bytes(),
+        **{name: (folder / name).read_bytes() for name in SCRIPTS},
         "style.css": css_variables().encode() + (folder / "style.css").read_bytes(),
         "icon.svg": (folder / "icon.svg").read_bytes(),
     }
@@ -31,11 +47,12 @@ def head(address: Callable[[str], str]) -> str:
         return html.escape(address(name), quote=True)
 
     light, dark = LIGHT["ground"], DARK["ground"]
+    scripts = "".join(f'<script src="{at(name)}"></script>' for name in ("texts.js", *SCRIPTS))
     return (
         "<title>Noisette</title>"
         f'<meta name="theme-color" media="(prefers-color-scheme: light)" content="{light}">'
         f'<meta name="theme-color" media="(prefers-color-scheme: dark)" content="{dark}">'
         f'<link rel="icon" href="{at("icon.svg")}" type="image/svg+xml">'
         f'<link rel="stylesheet" href="{at("style.css")}">'
-        f'<script src="{at("texts.js")}"></script><script src="{at("script.js")}"></script>'
+        f"{scripts}"
     )

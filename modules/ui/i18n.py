@@ -19,7 +19,7 @@ GRADIO_LOCALES = {"en": "en", "zh": "zh-CN"}
 
 def t(key: str) -> I18nData:
     """The text of `ui.<key>`, put in by the browser in the visitor's language."""
-    return I18nData(_flat(PREFIX + key))
+    return I18nData(flat(PREFIX + key))
 
 
 def panel_key(extension: str, *parts: str) -> str:
@@ -27,9 +27,14 @@ def panel_key(extension: str, *parts: str) -> str:
     return ".".join(("ui.extension", extension, *parts))
 
 
+def tab_key(extension: str, *parts: str) -> str:
+    """The catalogue key of a text on an extension's own tab."""
+    return ".".join(("ui.tab_of", extension, *parts))
+
+
 def panel_text(extension: str, *parts: str) -> I18nData:
     """A text that an extension brought along, put in by the browser."""
-    return I18nData(_flat(panel_key(extension, *parts)))
+    return I18nData(flat(panel_key(extension, *parts)))
 
 
 def page_texts(language: str, panels: Iterable[MountedPanel] = ()) -> dict[str, str]:
@@ -40,20 +45,28 @@ def page_texts(language: str, panels: Iterable[MountedPanel] = ()) -> dict[str, 
     return texts
 
 
-def gradio_translations(panels: Iterable[MountedPanel] = ()) -> gr.I18n:
-    """The same texts in the shape that Gradio takes."""
+def gradio_translations(
+    panels: Iterable[MountedPanel] = (), more: Mapping[str, Mapping[str, str]] | None = None
+) -> gr.I18n:
+    """The same texts in the shape that Gradio takes; `more` are further ones, by language and key."""
     mounted = tuple(panels)
+    others = more or {}
     return gr.I18n(
         **{
             GRADIO_LOCALES[language]: {
-                _flat(key): text for key, text in page_texts(language, mounted).items()
+                flat(key): text
+                for key, text in (
+                    *page_texts(language, mounted).items(),
+                    *others.get(language, {}).items(),
+                )
             }
             for language in LANGUAGES
         }
     )
 
 
-def _flat(key: str) -> str:
+def flat(key: str) -> str:
+    """A key as Gradio takes it."""
     # Gradio's translation reads a dot as a step into a nested map.
     return key.replace(".", "_")
 
@@ -62,6 +75,11 @@ def _panel_texts(mounted: MountedPanel, language: str) -> dict[str, str]:
     panel, name = mounted.panel, mounted.extension
     chinese = language == "zh"
     texts = {panel_key(name): (panel.title_zh if chinese else "") or panel.title}
+    for action in panel.actions:
+        title = (action.title_zh if chinese else "") or action.title
+        texts[panel_key(name, "action", action.name)] = title
+    for word, said in panel.receipt.items():
+        texts[panel_key(name, "receipt", word)] = said[1 if chinese else 0]
     for field, info in mounted.options.model_fields.items():
         extra: Mapping[str, object] = (
             info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}

@@ -51,6 +51,11 @@ window.noisette = (() => {
 
   const $ = (id) => document.getElementById(id);
 
+  // The tabs that make pictures, and what an element is called on each (`fields.Tab.id` says the same in Python).
+  const MAKERS = ["txt2img", "img2img"];
+  const idOf = (tab, name) => (tab === MAKERS[0] ? `nz-${name}` : `nz-${tab}-${name}`);
+  let maker = MAKERS[0];  // the one that was looked at last
+
   function el(tag, attributes, ...children) {
     const node = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes || {})) {
@@ -87,26 +92,52 @@ window.noisette = (() => {
     input.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
+  // What somebody types while the draft is still on its way in stays, and not the draft.
+  const typed = {};  // by the field's id
+  document.addEventListener("input", (event) => {
+    if (!event.isTrusted) return;
+    for (const tab of MAKERS) {
+      for (const name of ["prompt", "negative"]) {
+        const id = idOf(tab, name);
+        if (!restored.has(tab) && field(id) === event.target) typed[id] = event.target.value;
+      }
+    }
+  }, true);
+  function keepTyped(tab) {
+    setTimeout(() => {  // Gradio puts the draft in first
+      for (const name of ["prompt", "negative"]) {
+        const id = idOf(tab, name);
+        if (typed[id] !== undefined && field(id)?.value !== typed[id]) type(id, typed[id]);
+        delete typed[id];
+      }
+    }, 60);
+  }
+
   // ------------------------------------------------------------------------------------------ what we know
 
   let state = { version: -1, running: 0, queued: 0, job: null, lists: null, problem: null };
   let lists = { active: [], past: [], pictures: [] };
   let models = { cards: {}, problems: [] };
-  let extensions = null;
-  let model = null;      // name in the model control
+  const model = {};      // name in each tab's model control
   let run = null;        // which run of the server answered
   let selected = null;   // a picture that was chosen in the strip; null follows the job
   let sending = 0;       // time of a click on Generate that was not answered yet
   let expected = 0;      // number of the job that the answer named
   let stopping = 0;      // number of the job that was asked to stop
+  let skipping = "";     // number and batch of the job that was asked to leave it out
   let notice = null;     // {text, kind}
   let missed = 0;        // polls in a row that failed
-  let restored = false;
+  const restored = new Set();  // tabs that have taken back what was typed
+  const held = {};       // what each tab's controls hold, by name
+  const unable = {};     // what each tab's model has no use for: {fields, elements, modes}
+  const neutral = {};    // what each tab's controls hold when they do nothing, by name
+  const members = [];    // the other scripts of the page; see `join`
 
   const busy = () => state.job && (state.job.state === "running" || state.job.state === "queued");
 
   async function ask(path, options) {
     const response = await fetch("./ui/" + path, { cache: "no-store", ...options, signal: AbortSignal.timeout(8000) });
+    if (response.status === 401) location.href = "./login";  // the session is over
     if (!response.ok && response.status !== 404) throw new Error(String(response.status));
     return response.json();
   }
@@ -183,31 +214,41 @@ window.noisette = (() => {
     words();
     header();
     drawNotice();
-    drawCanvas();
-    drawStrip();
-    drawModel();
+    for (const tab of MAKERS) {
+      if ($(idOf(tab, "create"))?.checkVisibility()) maker = tab;
+      drawCanvas(tab);
+      drawStrip(tab);
+      drawModel(tab);
+      drawUnable(tab);
+    }
     drawQueue();
-    drawExtensions();
-    document.body.classList.toggle("nz-busy", Boolean(busy() || sending));
+    for (const member of members) member.draw?.();
+    document.body?.classList.toggle("nz-busy", Boolean(busy() || sending));
     const job = state.job;
     const title = (job && job.state === "running" ? share(job) + "% · " : "") + "Noisette";
     if (document.title !== title) document.title = title;
   }
 
-  const LABELS = {
-    "nz-swap": "swap", "nz-dice": "seed.random.about", "nz-recycle": "seed.last.about",
-  };
+  const LABELS = { "swap": "swap", "dice": "seed.random.about", "recycle": "seed.last.about" };
   function words() {
     for (const node of document.querySelectorAll("[data-t]:not([data-done])")) {
       node.textContent = t(node.dataset.t);
       node.dataset.done = "";
     }
-    for (const [id, key] of Object.entries(LABELS)) {
-      const node = $(id);
-      if (node && !node.title) { node.title = t(key); node.setAttribute("aria-label", t(key)); }
+    for (const tab of MAKERS) {
+      for (const [name, key] of Object.entries(LABELS)) {
+        const node = $(idOf(tab, name));
+        if (node && !node.title) { node.title = t(key); node.setAttribute("aria-label", t(key)); }
+      }
+    }
+    // Gradio names its empty picture without a role, and a button otherwise than it reads.
+    for (const node of document.querySelectorAll(".empty[aria-label]:not([role])")) node.setAttribute("role", "img");
+    for (const node of document.querySelectorAll("button[aria-label]:has(.wrap):not([data-named])")) {
+      node.dataset.named = "";
+      if (node.textContent.trim()) node.removeAttribute("aria-label");
     }
     // Gradio leaves the number beside a slider without a name of its own, and both with the same one.
-    for (const block of document.querySelectorAll(".nz-panel .block, #nz-ask .block")) {
+    for (const block of document.querySelectorAll(".nz-workbench .block")) {
       const label = block.querySelector("[data-testid='block-info']")?.textContent.trim();
       if (!label) continue;
       for (const input of block.querySelectorAll("input[type=number], input[type=range]")) {
@@ -221,7 +262,7 @@ window.noisette = (() => {
     part("nz-counter", `${waiting}`, (node) => {
       node.onclick = () => openTab("queue");
       node.classList.toggle("nz-on", waiting > 0);
-      node.setAttribute("aria-label", `${waiting ? t("queue.count", { n: waiting }) : t("queue.idle")}. ${t("queue.open")}`);
+      node.setAttribute("aria-label", `${waiting ? t("queue.count", { n: waiting }) : t("queue.idle") + " (0)"}. ${t("queue.open")}`);
       node.title = t("queue.open");
       return [el("span", { class: "nz-dot", "aria-hidden": "true" }), el("span", { class: "nz-long", text: waiting ? t("queue.count", { n: waiting }) : t("queue.idle") }), el("span", { class: "nz-short", text: String(waiting) })];
     });
@@ -245,24 +286,28 @@ window.noisette = (() => {
     part("nz-connection", String(missed >= 2), () => (missed >= 2 ? [el("span", { class: "nz-lost", text: t("connection.lost") })] : []));
   }
 
-  function tell(text, kind) {
-    notice = text ? { text, kind } : null;
+  // `action` is a button beside the text: {text, run}.
+  function tell(text, kind, action) {
+    notice = text ? { text, kind, action } : null;
     drawNotice();
     if (kind === "good") {
       const mine = notice;
-      setTimeout(() => { if (notice === mine) tell(null); }, 4000);
+      setTimeout(() => { if (notice === mine) tell(null); }, action ? 12000 : 4000);
     }
   }
   function drawNotice() {
     const shown = notice || (state.problem ? { text: pick(state.problem), kind: "bad", stays: true } : null);
-    part("nz-notice", shown ? shown.kind + shown.text : "", (node) => {
-      node.className = shown ? "nz-" + shown.kind : "";
-      if (!shown) return [];
-      return [
-        el("span", { text: shown.text }),
-        shown.stays ? null : button("×", () => tell(null), { "aria-label": t("dismiss"), title: t("dismiss"), class: "nz-button nz-quiet" }),
-      ];
-    });
+    for (const tab of MAKERS) {
+      part(idOf(tab, "notice"), shown ? shown.kind + shown.text : "", (node) => {
+        node.className = shown ? "nz-" + shown.kind : "";
+        if (!shown) return [];
+        return [
+          el("span", { text: shown.text }),
+          shown.action ? button(shown.action.text, shown.action.run, { "data-focus": "act" }) : null,
+          shown.stays ? null : button("×", () => tell(null), { "aria-label": t("dismiss"), title: t("dismiss"), class: "nz-button nz-quiet" }),
+        ];
+      });
+    }
   }
 
   // What the canvas shows: a chosen picture, the job, or the invitation.
@@ -274,7 +319,8 @@ window.noisette = (() => {
     }
     if (sending) return { kind: "sending" };
     if (job && (job.state === "running" || job.state === "queued")) return { kind: job.state, job };
-    if (job && job.state === "failed") return { kind: "failed", job };
+    if (job && job.state === "failed" && !job.pictures?.length) return { kind: "failed", job };
+    // What was made before it failed is there: the pictures show, and beside them the reason.
     if (job && job.pictures?.length > 1) return { kind: "grid", job };
     if (job && job.pictures?.length === 1) return { kind: "picture", picture: job.pictures[0], job };
     if (job && job.state === "cancelled") return { kind: "cancelled", job };
@@ -282,36 +328,47 @@ window.noisette = (() => {
     return { kind: "empty" };
   }
 
-  function drawCanvas() {
+  // Why a job that has pictures made no more of them.
+  function reasonOf(job) {
+    if (job?.state !== "failed") return [];
+    return [el("div", { class: "nz-broken" }, el("p", { text: `${t("failed.rest")} ${pick(job.error)}` }), againButton(job))];
+  }
+
+  function drawCanvas(tab) {
     if (state.version < 0) return;
     const now = view();
-    const canvas = $("nz-canvas");
+    const id = idOf(tab, "canvas");
+    const canvas = $(id);
     if (!canvas) return;
     if (canvas.getAttribute("aria-label") !== t("canvas")) canvas.setAttribute("aria-label", t("canvas"));
     canvas.dataset.kind = now.kind;
-    if (now.kind === "running" || now.kind === "queued" || now.kind === "sending") return drawRunning(now);
+    if (now.kind === "running" || now.kind === "queued" || now.kind === "sending") return drawRunning(tab, now);
     const extra = busy() ? "busy" : "";
     if (now.kind === "picture") {
-      const notes = now.job ? now.job.warnings : [];
-      part("nz-canvas", ["picture", now.picture.id, extra, notes, now.job?.state].join(), () => [pictureOf(now.picture, now.job), extra && backToLive()]);
+      const notes = now.job ? now.job.warnings.map(pick) : [];
+      part(id, ["picture", now.picture.id, extra, notes, now.job?.state].join(), () => [...reasonOf(now.job), pictureOf(now.picture, now.job), extra && backToLive()]);
     } else if (now.kind === "grid") {
-      part("nz-canvas", ["grid", now.job.id, now.job.pictures.length].join(), () => [gridOf(now.job)]);
+      part(id, ["grid", now.job.id, now.job.pictures.length, now.job.state].join(), () => [...reasonOf(now.job), gridOf(now.job)]);
     } else if (now.kind === "failed") {
-      part("nz-canvas", ["failed", now.job.id].join(), () => [
-        el("div", { class: "nz-sorry" }, el("h2", { text: t("failed") }), el("p", { text: pick(now.job.error) }), el("p", { class: "nz-muted", text: t("failed.hint") })),
+      part(id, ["failed", now.job.id].join(), () => [
+        el("div", { class: "nz-sorry" }, el("h2", { text: t("failed") }), el("p", { text: pick(now.job.error) }), el("p", { class: "nz-muted", text: t("failed.hint") }), againButton(now.job)),
       ]);
     } else if (now.kind === "cancelled") {
-      part("nz-canvas", ["cancelled", now.job.id, model, Object.keys(models.cards).length].join(), () => [invitation(t("stopped.none"))]);
+      part(id, ["cancelled", now.job.id, model[tab], Object.keys(models.cards).length].join(), () => [invitation(tab, t("stopped.none"))]);
     } else {
-      part("nz-canvas", ["empty", model, Object.keys(models.cards).length].join(), () => [invitation()]);
+      part(id, ["empty", model[tab], Object.keys(models.cards).length].join(), () => [invitation(tab)]);
     }
   }
 
-  function invitation(said) {
-    const card = models.cards[model];
+  function invitation(tab, said) {
+    const card = models.cards[model[tab]];
     const box = el("div", { class: "nz-invite" }, el("img", { src: "./ui/icon.svg", alt: "", width: 56, height: 56 }));
-    if (restored && !Object.keys(models.cards).length) {
+    if (restored.has(tab) && !Object.keys(models.cards).length) {
       box.append(el("p", { text: t("model.none") }));
+      return box;
+    }
+    if (tab === "img2img") {
+      box.append(el("h2", { text: said || t("img2img.title") }), el("p", { class: "nz-muted", text: t("img2img.about") }));
       return box;
     }
     const examples = card ? card.examples.slice(0, 6) : [];
@@ -319,7 +376,7 @@ window.noisette = (() => {
     if (examples.length) {
       box.append(
         el("ul", { class: "nz-chips" }, ...examples.map((example) =>
-          el("li", {}, button(example, () => { type("nz-prompt", example); setTimeout(generate, 60); }, { "aria-label": t("example", { prompt: example }), class: "nz-chip" })))),
+          el("li", {}, button(example, () => { type(idOf(tab, "prompt"), example); setTimeout(generate, 60); }, { "aria-label": t("example", { prompt: example }), class: "nz-chip" })))),
       );
     }
     return box;
@@ -327,16 +384,24 @@ window.noisette = (() => {
 
   const backToLive = () => button(t("back.live"), () => { selected = null; draw(); }, { class: "nz-button nz-live-button", "data-focus": "live" });
 
-  function drawRunning(now) {
+  // Of the picture to come: before the job is known, what the controls say.
+  function shapeOf(tab, job) {
+    const [width, height] = ["width", "height"].map((side) => job[side] || Number(field(idOf(tab, side))?.value));
+    return width > 0 && height > 0 ? `${width} / ${height}` : "1";
+  }
+
+  function drawRunning(tab, now) {
     const job = now.job || {};
-    part("nz-canvas", ["running", job.id || "new"].join(), () => [
+    const id = idOf(tab, "canvas");
+    part(id, ["running", job.id || "new"].join(), () => [
       el("div", { class: "nz-running" },
-        el("div", { class: "nz-frame" }, el("div", { class: "nz-shimmer", "aria-hidden": "true" }), el("img", { class: "nz-preview", alt: t("preview.alt"), hidden: true })),
-        el("div", { class: "nz-progress" },
+        el("div", { class: "nz-frame", style: `aspect-ratio: ${shapeOf(tab, job)}` }, el("div", { class: "nz-shimmer", "aria-hidden": "true" }), el("img", { class: "nz-preview", alt: t("preview.alt"), hidden: true })),
+        el("div", { class: "nz-beneath" }, ghost(tab, job), el("div", { class: "nz-progress" },
           el("div", { class: "nz-line" }, el("span", { class: "nz-stage" }), el("span", { class: "nz-eta" })),
-          el("div", { class: "nz-bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": t("canvas") }, el("div", { class: "nz-fill" })))),
+          el("div", { class: "nz-bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": t("canvas") }, el("div", { class: "nz-fill" })),
+          button(t("skip.batch"), skip, { class: "nz-button nz-skip-batch", title: t("skip.batch.hint"), hidden: true })))),
     ]);
-    const canvas = $("nz-canvas");
+    const canvas = $(id);
     const done = now.kind === "running" ? share(job) : 0;
     const bar = canvas.querySelector(".nz-bar");
     bar.setAttribute("aria-valuenow", done);
@@ -355,6 +420,9 @@ window.noisette = (() => {
       stage = pieces.join(" · ");
       if (job.eta !== null && job.eta !== undefined) eta = t("eta", { time: seconds(job.eta) });
     }
+    const skips = canvas.querySelector(".nz-skip-batch");
+    skips.hidden = now.kind !== "running" || !(job.batches > 1);
+    skips.disabled = Boolean(stopping) || skipping === batchOf(job);
     set(canvas.querySelector(".nz-stage"), stage);
     set(canvas.querySelector(".nz-eta"), eta);
     const preview = canvas.querySelector(".nz-preview");
@@ -377,12 +445,16 @@ window.noisette = (() => {
   function pictureOf(picture, job) {
     const enlarge = button("", () => openLightbox(picture), { class: "nz-show", "aria-label": t("enlarge"), "data-focus": "enlarge" });
     enlarge.append(shot(picture));
-    const said = el("span", { class: "nz-said", role: "status" });
-    const details = el("details", { class: "nz-details" }, el("summary", { text: t("details"), "data-focus": "details" }), el("pre", { tabindex: "0", text: picture.infotext }));
-    const notes = job && job.warnings && job.warnings.length ? el("ul", { class: "nz-notes", "aria-label": t("warnings") }, ...job.warnings.map((text) => el("li", { text }))) : null;
+    const notes = job && job.warnings && job.warnings.length ? el("ul", { class: "nz-notes", "aria-label": t("warnings") }, ...job.warnings.map((words) => el("li", { text: pick(words) }))) : null;
     const stopped = job && job.state === "cancelled" ? el("p", { class: "nz-muted", text: t("stopped") }) : null;
-    return el("div", { class: "nz-result" },
-      enlarge, stopped, notes,
+    return el("div", { class: "nz-result" }, enlarge, stopped, notes, ...beneath(picture));
+  }
+
+  // What stands under a finished picture.
+  function beneath(picture) {
+    const said = el("span", { class: "nz-said", role: "status" });
+    const details = el("details", { class: "nz-details", "data-receipts": picture.id || null }, el("summary", { text: t("details"), "data-focus": "details" }), el("pre", { tabindex: "0", text: picture.infotext }));
+    return [
       el("div", { class: "nz-under" },
         el("span", { class: "nz-muted nz-facts", text: t("size.seed", picture) }),
         el("div", { class: "nz-actions" },
@@ -390,8 +462,17 @@ window.noisette = (() => {
           button(t("copy"), () => copy(picture.infotext, said), { "data-focus": "copy" }),
           button(t("reuse.seed"), () => recall(picture, "seed"), { "data-focus": "seed" }),
           button(t("reuse.all"), () => recall(picture, "all"), { "data-focus": "all" }),
+          sendMenu(picture),
           said)),
-      details);
+      details,
+    ];
+  }
+  // The same, unseen, under the frame of a job: so the picture does not jump when it is done.
+  function ghost(tab, job) {
+    const [width, height] = ["width", "height"].map((side) => job[side] || field(idOf(tab, side))?.value || 0);
+    const node = el("div", { class: "nz-ghost", "aria-hidden": "true" }, ...beneath({ id: 0, infotext: "", width, height, seed: 1_000_000_000 }));
+    node.inert = true;
+    return node;
   }
 
   function gridOf(job) {
@@ -422,11 +503,11 @@ window.noisette = (() => {
     setTimeout(() => { said.textContent = ""; }, 2500);
   }
 
-  function drawStrip() {
+  function drawStrip(tab) {
     const pictures = lists.pictures;
     const current = view();
     const chosen = current.kind === "picture" ? current.picture.id : 0;
-    part("nz-strip", pictures.map((one) => one.id).join() + "/" + chosen, (node) => {
+    part(idOf(tab, "strip"), pictures.map((one) => one.id).join() + "/" + chosen, (node) => {
       node.setAttribute("aria-label", t("strip"));
       node.hidden = pictures.length === 0;
       const row = el("ul", { class: "nz-thumbs" }, ...pictures.map((picture) => {
@@ -442,9 +523,10 @@ window.noisette = (() => {
     });
   }
 
-  function drawModel() {
-    const card = models.cards[model];
-    part("nz-model-info", [model, Boolean(card), models.problems.length].join(), () => {
+  function drawModel(tab) {
+    const card = models.cards[model[tab]];
+    const without = Boolean(unable[tab]?.elements.length);
+    part(idOf(tab, "model-info"), [model[tab], Boolean(card), models.problems.length, without].join(), () => {
       const rows = models.problems.map((one) => el("p", { class: "nz-bad-text", text: t("model.problem", { path: one.path, reason: pick(one.reason) }) }));
       if (card) {
         const about = [pick(card.description), card.licence && t("model.licence", { licence: card.licence })].filter(Boolean).join(" ");
@@ -460,11 +542,27 @@ window.noisette = (() => {
           rows.splice(1, 0, more);
         }
       }
+      if (without) rows.push(el("p", { class: "nz-muted", text: t("unable") }));
       return rows;
     });
   }
 
-  // ------------------------------------------------------------------------------------------ queue, extensions
+  // What the model has no use for is grey and cannot be reached; `collect` sends it as if it were never touched.
+  function drawUnable(tab) {
+    const create = $(idOf(tab, "create"));
+    if (!create) return;
+    const now = unable[tab] || { elements: [], modes: [] };
+    const grey = new Set(now.elements.map((id) => $(id)));
+    for (const name of now.modes) grey.add($(idOf(tab, "mode"))?.querySelector(`input[value="${CSS.escape(name)}"]`)?.closest("label"));
+    for (const node of create.querySelectorAll(".nz-unable")) {
+      if (!grey.has(node)) { node.classList.remove("nz-unable"); node.inert = false; }
+    }
+    for (const node of grey) {
+      if (node && !node.classList.contains("nz-unable")) { node.classList.add("nz-unable"); node.inert = true; }
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------ queue
 
   function drawQueue() {
     if (!$("nz-jobs")) return;
@@ -500,38 +598,23 @@ window.noisette = (() => {
         job.state === "running" ? el("div", { class: "nz-bar" }, el("div", { class: "nz-fill" })) : null),
       el("span", { class: "nz-state", text: stopping === job.id ? t("stopping") : t("state." + job.state) }),
     );
+    if (job.mine && (job.state === "failed" || job.state === "cancelled")) row.append(againButton(job));
     if (job.mine && !over) row.append(button(t("queue.cancel.short"), () => cancel(job.id), { "aria-label": t("queue.cancel", { id: job.id }), "data-focus": "c" + job.id }));
     else if (job.mine && job.first) row.append(button(t("queue.show"), () => { selected = job.first; openTab("txt2img"); draw(); }, { "aria-label": t("queue.show.long", { id: job.id }), "data-focus": "s" + job.id }));
     return row;
   }
 
-  function drawExtensions() {
-    const node = $("nz-extension-list");
-    if (!node) return;
-    if (extensions === null) {
-      extensions = undefined;
-      ask("extensions").then((answer) => { extensions = answer.extensions; draw(); }, () => { extensions = null; });
-    }
-    if (!extensions) return;
-    part("nz-extension-list", JSON.stringify(extensions), () =>
-      extensions.length === 0 ? [el("p", { class: "nz-nothing", text: t("extensions.empty") })] : [
-        el("ul", { class: "nz-rows" }, ...extensions.map((one) =>
-          el("li", { class: "nz-row", "data-state": one.state },
-            el("div", { class: "nz-what" },
-              el("strong", { text: pick(one.title) || one.name }),
-              el("span", { class: "nz-muted", text: [one.name, one.version].filter(Boolean).join(" ") }),
-              one.reason ? el("span", { class: "nz-bad-text", text: pick(one.reason) }) : null),
-            el("span", { class: "nz-state", text: t("extensions." + one.state) })))),
-      ]);
-  }
+  const againButton = (job) => button(t("queue.retry.short"), () => retry(job.id), { "aria-label": t("queue.retry", { id: job.id }), "data-focus": "r" + job.id });
 
   // ------------------------------------------------------------------------------------------ doing things
 
-  function generate() { $("nz-generate")?.click(); }
+  function generate() { $(idOf(maker, "generate"))?.click(); }
 
   // A click on Generate is seen here before Gradio sends it, so that the page answers at once.
   document.addEventListener("click", (event) => {
-    if (!event.target.closest?.("#nz-generate")) return;
+    const tab = MAKERS.find((one) => event.target.closest?.("#" + idOf(one, "generate")));
+    if (!tab) return;
+    maker = tab;
     sending = Date.now();
     selected = null;
     tell(null);
@@ -561,22 +644,121 @@ window.noisette = (() => {
     }
     poll();
   }
+  async function retry(id) {
+    try {
+      const answer = await ask(`jobs/${id}/retry`, { method: "POST" });
+      if (answer.error) tell(pick(answer.error), "bad");
+      else { selected = null; say(t("live.queued")); }
+    } catch {
+      tell(t("error.connection"), "bad");
+    }
+    poll();
+  }
+  const batchOf = (job) => `${job.id}-${job.batch}`;
+  async function skip() {
+    if (!busy() || skipping === batchOf(state.job)) return;
+    skipping = batchOf(state.job);
+    draw();
+    try {
+      const answer = await ask(`jobs/${state.job.id}/cancel?batch=true`, { method: "POST" });
+      if (answer.error) { skipping = ""; tell(pick(answer.error), "bad"); }
+    } catch {
+      skipping = "";
+      tell(t("error.connection"), "bad");
+    }
+    poll();
+  }
   function stop() { if (busy() && stopping !== state.job.id) cancel(state.job.id); }
 
-  let send = null;
-  function recall(picture, what) { send?.({ picture: picture.id, what }); }
+  // Before the event of Generate leaves: what other scripts hold (strokes, masks) becomes numbers of pictures.
+  let refused = false;
+  async function collect(tab, names, values) {
+    refused = false;
+    const given = Object.fromEntries(names.map((name, index) => [name, values[index]]));
+    try {
+      for (const member of members) await member.collect?.(tab, given);
+    } catch (problem) {
+      refused = true;  // the answer to what is sent now says less than this
+      tell(problem.message, "bad");
+      given["img2img__image"] = "";
+    }
+    for (const name of unable[tab]?.fields || []) if (name in (neutral[tab] || {})) given[name] = neutral[tab][name];
+    if (sending) sending = Date.now();
+    return names.map((name) => given[name]);
+  }
+
+  // ------------------------------------------------------------------------------------------ settings, and to and fro
+
+  const wires = {};
+  const QUIET = ["words", "mode", "fit"];  // the page shows by itself what these did
+  function fill(tab, data) {
+    const before = { ...held[tab] };
+    if (!data.undoes && !QUIET.includes(data.what)) lastFilled = { tab, values: before };
+    wires[tab]?.(data);
+  }
+  let lastFilled = null;
+  const undoFill = () => {
+    const { tab, values } = lastFilled;
+    tell(null);
+    fill(tab, { what: "values", values, undoes: true });
+  };
+
+  function recall(picture, what) {
+    const tab = what === "all" && picture.source ? "img2img" : maker;
+    if (tab !== maker) openTab(tab);
+    fill(tab, { picture: picture.id, what });
+  }
+
+  // "Send to": a menu that a keyboard opens too.
+  function sendMenu(picture) {
+    const places = [["img2img", "img2img"], ["img2img", "inpaint"], ["img2img", "outpaint"], ["img2img", "sketch"], ["img2img", "inpaint_sketch"]];
+    const menu = el("details", { class: "nz-menu" }, el("summary", { class: "nz-button", text: t("send"), "data-focus": "send" }));
+    menu.append(el("div", { class: "nz-menu-list" }, ...places.map(([tab, mode]) =>
+      button(t("mode." + mode), () => { menu.open = false; sendTo(picture, tab, mode); }))));
+    return menu;
+  }
+  async function sendTo(picture, tab, mode) {
+    try {
+      const given = await ask(`inputs/from/${picture.id}`, { method: "POST" });
+      if (given.error) { tell(pick(given.error), "bad"); return; }
+      openTab(tab);
+      window.noisette.hand(tab, given, mode);
+      wires[tab]?.({ what: "words", picture: picture.id });
+    } catch {
+      tell(t("error.connection"), "bad");
+    }
+  }
 
   function answer(told) {
     if (!told || !told.kind) return;
-    if (told.kind === "submitted") { expected = told.job; poll(); }
-    if (told.kind === "error") { sending = 0; expected = 0; tell(pick(told.text), "bad"); draw(); }
-    if (told.kind === "recalled") {
-      tell(t("reused." + told.what), "good");
-      if (told.model) model = told.model;
+    const tab = told.tab || maker;
+    if (told.kind === "submitted") {
+      expected = told.job;
+      if (told.count) {
+        const text = t(told.count === 1 ? "batch.queued.one" : "batch.queued", { n: told.count });
+        const left = told.skipped.map((one) => `${one.name}: ${pick(one.why)}`).join(" ");
+        tell(told.left ? `${text} ${t("batch.skipped", { n: told.left })} ${left}` : text, told.left ? "bad" : "good");
+      }
+      poll();
     }
-    if (told.kind === "model") model = told.name;
-    if (told.kind === "restored") { restored = true; model = told.model; }
-    if (model && !models.cards[model]) loadModels();
+    if (told.kind === "error") {
+      sending = 0;
+      expected = 0;
+      if (!refused) tell(pick(told.text), "bad");
+      refused = false;
+      draw();
+    }
+    if (told.kind === "recalled" && !QUIET.includes(told.what)) {
+      const text = told.what === "values" ? t("reused.undone") : t("reused." + told.what);
+      const unused = told.unused.length ? " " + t("reused.unused", { names: told.unused.slice(0, 6).join(", ") }) : "";
+      tell(text + unused, "good", told.what === "values" ? null : { text: t("undo"), run: undoFill });
+    }
+    if (told.model && ["recalled", "restored"].includes(told.kind)) model[tab] = told.model;
+    if (told.kind === "model") model[tab] = told.name;
+    if (told.kind === "restored") { restored.add(tab); neutral[tab] = told.neutral; keepTyped(tab); }
+    if (told.unable) unable[tab] = told.unable;
+    for (const member of members) member.answered?.(tab, told);
+    if (model[tab] && !models.cards[model[tab]]) loadModels();
     draw();
   }
   async function loadModels() {
@@ -584,8 +766,10 @@ window.noisette = (() => {
   }
 
   function openTab(name) {
-    const order = ["txt2img", "queue", "extensions"];
-    document.querySelectorAll("#nz-tabs [role=tab]")[order.indexOf(name)]?.click();
+    // Gradio keeps the tabs that find no room in a menu, with the same names.
+    const tab = [...document.querySelectorAll("#nz-tabs [role=tab], #nz-tabs .overflow-dropdown button")];
+    tab.find((node) => node.textContent.trim() === t("tab." + name))?.click();
+    setTimeout(draw, 60);
   }
 
   // ------------------------------------------------------------------------------------------ enlarged
@@ -622,7 +806,10 @@ window.noisette = (() => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       event.stopPropagation();
-      if ($("nz-generate")) generate();
+      if ($(idOf(maker, "generate"))) generate();
+    } else if (event.key === "Enter" && event.altKey && state.job?.batches > 1) {
+      event.preventDefault();
+      skip();
     }
     if (event.key === "Escape") {
       // An open list closes; that must not cost the picture.
@@ -635,10 +822,12 @@ window.noisette = (() => {
 
   // ------------------------------------------------------------------------------------------ from Gradio
 
-  function draft(names, values) {
+  function draft(tab, names, values) {
     const kept = values.pop();
-    if (!restored) return kept;  // what was typed before the reload is still on its way in
-    return Object.fromEntries(names.map((name, index) => [name, values[index]]));
+    const now = Object.fromEntries(names.map((name, index) => [name, values[index]]));
+    held[tab] = now;
+    for (const member of members) member.drafted?.(tab, now);
+    return restored.has(tab) ? now : kept;  // what was typed before a reload may still be on its way in
   }
 
   function aspectOf(width, height, aspects) {
@@ -657,13 +846,18 @@ window.noisette = (() => {
   const settle = setInterval(() => {
     looks += 1;
     draw();
-    if (looks > 100 || ($("nz-canvas") && restored)) clearInterval(settle);
+    if (looks > 100 || ($("nz-canvas") && restored.size === MAKERS.length)) clearInterval(settle);
   }, 100);
   document.addEventListener("DOMContentLoaded", () => { loadModels(); poll(); });
   document.addEventListener("click", () => setTimeout(draw, 50));  // a tab that opens brings empty places
 
   return {
-    answer, draft, aspectOf, stop, submitFailed,
-    attach: (trigger) => { send = trigger; },
+    answer, draft, aspectOf, stop, submitFailed, collect,
+    attach: (tab, trigger) => { wires[tab] = trigger; },
+    // For the page's other scripts. `join` takes {draw, drafted, answered, collect, take}, each optional.
+    kit: { $, MAKERS, idOf, el, button, t, pick, ask, tell, say, type, field, part, store, openTab, fill, held, sendTo, copy, current: () => maker, models: () => models, lists: () => lists, state: () => state, modelOf: (tab) => model[tab], chosen: () => selected, show: (picture) => { selected = picture; draw(); } },
+    join: (member) => { members.push(member); },
+    // A picture of the inputs folder for another tab to begin with.
+    hand: (tab, given, mode) => { for (const member of members) member.take?.(tab, given, mode); },
   };
 })();

@@ -8,11 +8,13 @@ import gradio as gr
 
 from modules.plugins.manager import MountedPanel, Plugins
 from modules.texts import LANGUAGES
-from modules.ui import document, extensions, queue, txt2img
+from modules.ui import document, extensions, guests, img2img, png_info, queue, txt2img
 from modules.ui.bridge import bare, make_bridge
 from modules.ui.environment import prepare_environment
+from modules.ui.fields import Texts
 from modules.ui.i18n import gradio_translations, page_texts, t
 from modules.ui.mount import mount
+from modules.ui.tabs import OwnTabs, build_tabs
 from modules.ui.visitor import Visitors
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ _HEADER = """
 </header>
 <div id="nz-live" class="nz-unseen" role="status" aria-live="polite"></div>
 """
+_OWNERS_TABS = ("extensions",)
 _DIALOG = '<dialog id="nz-lightbox"></dialog>'
 
 
@@ -44,6 +47,8 @@ class Page:
         self._studio = studio
         self._plugins = plugins
         self._blocks: gr.Blocks | None = None
+        self._own_tabs = OwnTabs({}, frozenset())
+        self._own_texts: Texts = {}
 
     def prepare(self, cache: Path) -> None:
         """Give Gradio its surroundings: its files go into `cache`."""
@@ -56,15 +61,30 @@ class Page:
             title="Noisette", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)
         ) as blocks:
             bare(_HEADER, elem_id="nz-top")
-            bridge = make_bridge()
+            wires = {tab.name: make_bridge(tab.name) for tab in (txt2img.TAB, img2img.TAB)}
             with gr.Tabs(elem_id="nz-tabs"):
                 with gr.Tab(t("tab.txt2img"), id="txt2img"):
-                    txt2img.build(self._studio, self._plugins, bridge, blocks)
+                    first = txt2img.build(self._studio, self._plugins, wires["txt2img"], blocks)
+                # Its fields stand from the beginning: pictures are sent to it before it was ever opened.
+                with gr.Tab(t("tab.img2img"), id="img2img", render_children=True):
+                    second = img2img.build(self._studio, self._plugins, wires["img2img"], blocks)
+                with gr.Tab(t("tab.pnginfo"), id="pnginfo"):
+                    png_info.build()
                 with gr.Tab(t("tab.queue"), id="queue"):
                     queue.build()
                 with gr.Tab(t("tab.extensions"), id="extensions"):
                     extensions.build()
+                self._own_tabs = build_tabs(self._plugins, blocks)
+                self._own_texts = {
+                    language: {
+                        **first[language],
+                        **second[language],
+                        **self._own_tabs.texts[language],
+                    }
+                    for language in LANGUAGES
+                }
             bare(_DIALOG)
+        guests.lock(blocks)
         self._blocks = blocks
 
     @property
@@ -76,7 +96,12 @@ class Page:
 
     def mount(self, app: Any, *, max_upload: int) -> None:
         """Mount it at "/" of a FastAPI app."""
-        mount(self.blocks, gradio_translations(self._panels()), app, max_upload=max_upload)
+        mount(
+            self.blocks,
+            gradio_translations(self._panels(), self._own_texts),
+            app,
+            max_upload=max_upload,
+        )
 
     def files(self) -> Mapping[str, bytes]:
         """The page's own files by name."""
@@ -87,9 +112,19 @@ class Page:
         """Lines for the head of the document."""
         return document.head(address)
 
+    def for_guests(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Gradio's description of the page, with what is the owner's taken out."""
+        return guests.without(config, {*_OWNERS_TABS, *self._own_tabs.owners})
+
     def _panels(self) -> tuple[MountedPanel, ...]:
         # Asked for after `build`: an extension whose panel failed has left the list by then.
-        return self._plugins.panels(txt2img.TAB)
+        return tuple(
+            {
+                panel.extension: panel
+                for tab in (txt2img.TAB, img2img.TAB)
+                for panel in self._plugins.panels(tab.name)
+            }.values()
+        )
 
 
 def build_page(studio: "Studio", plugins: Plugins, version: str) -> Page:

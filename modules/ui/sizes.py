@@ -1,6 +1,7 @@
 """Width and height from an aspect ratio, by what the model can do."""
 
 from modules.schema import ModelCard
+from modules.schema.shape import size_of_ratio
 
 ASPECTS: dict[str, float] = {
     "1:1": 1.0,
@@ -12,20 +13,8 @@ ASPECTS: dict[str, float] = {
 
 
 def size_for(aspect: str, card: ModelCard) -> tuple[int, int]:
-    """The size of that shape with about as many pixels as the model's own, inside its limits.
-
-    Where a limit stands in the way of the shape, the picture gets smaller rather than another shape.
-    """
-    ratio = ASPECTS[aspect]
-    least, most, multiple = (
-        card.size_limits.minimum,
-        card.size_limits.maximum,
-        card.size_limits.multiple,
-    )
-    pixels = card.defaults.width * card.defaults.height
-    width = (pixels * ratio) ** 0.5
-    width = min(width, most, most * ratio)
-    return _fit(width, least, most, multiple), _fit(width / ratio, least, most, multiple)
+    """The size of that shape with about as many pixels as the model's own, inside its limits."""
+    return size_of_ratio(ASPECTS[aspect], card)
 
 
 def aspect_of(width: int | None, height: int | None) -> str | None:
@@ -35,10 +24,3 @@ def aspect_of(width: int | None, height: int | None) -> str | None:
     ratio = width / height
     best = min(ASPECTS, key=lambda name: abs(ASPECTS[name] - ratio))
     return best if abs(ASPECTS[best] / ratio - 1) < 0.07 else None
-
-
-def _fit(side: float, least: int, most: int, multiple: int) -> int:
-    rounded = round(side / multiple) * multiple
-    smallest = -(-least // multiple) * multiple
-    largest = most // multiple * multiple
-    return max(smallest, min(rounded, largest))

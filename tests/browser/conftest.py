@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PROJECT = Path(__file__).resolve().parents[2]
 SHOTS = Path(__file__).parent / "screenshots"
@@ -24,6 +24,12 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+SLOW = 1.5
+"""Seconds for a step of a picture that a test stops, or looks at while it is made."""
+
+expect.set_options(timeout=60_000)  # a loaded machine is slow, not wrong
 
 
 @dataclass
@@ -93,6 +99,18 @@ def server(fake_server: Callable[[float], Server]) -> Server:
 
 
 @pytest.fixture(scope="session")
+def with_extensions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page with the extensions that come along."""
+    folder = tmp_path_factory.mktemp("extensions")
+    script = str(Path(__file__).parent / "serve_fake.py")
+    names = sorted(path.parent.name for path in (PROJECT / "extensions").glob("*/extension.toml"))
+    server = Server([sys.executable, script, str(folder), "0.06", "{port}", *names], folder)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(_FLAGS))
@@ -135,7 +153,7 @@ def visit(browser: Browser, server: Server) -> Iterator[Callable[..., Visit]]:
         context = browser.new_context(
             viewport={"width": width, "height": height}, locale=locale, **more
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)  # a loaded machine is slow, not wrong
         contexts.append(context)
         seen = Visit(context.new_page())
         seen.page.on("request", lambda request: seen.requests.append(request.url))
@@ -160,7 +178,7 @@ def ready(page: Page) -> None:
     page.wait_for_function("document.querySelector('#nz-model-info p')")
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 10) -> None:
+def wait_until(true: Callable[[], Any], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come about"

@@ -9,16 +9,16 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Server, Visit, ready, wait_until
+from tests.browser.conftest import SLOW, Server, Visit, ready, wait_until
 
 pytestmark = pytest.mark.browser
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
 _TOO_WIDE = """() => [document.documentElement.scrollWidth - innerWidth,
-  ...[...document.querySelectorAll('#nz-create *, .nz-page *, #nz-top *')]
+  ...[...document.querySelectorAll('#nz-create *, #nz-img2img-create *, .nz-page *, #nz-top *')]
     .filter((n) => n.checkVisibility() && !n.matches('[type=radio]'))
-    .filter((n) => !n.closest('.nz-thumbs, .visually-hidden, pre, .nz-unseen, .nz-frame, .nz-bar'))
+    .filter((n) => !n.closest('.nz-thumbs, .visually-hidden, pre, .nz-unseen, .nz-frame, .nz-bar, .nz-sheet-pane'))
     .filter((n) => n.getBoundingClientRect().right > innerWidth + 1)
     .map((n) => n.outerHTML.slice(0, 120))]"""
 _TOO_SMALL = """() => [...document.querySelectorAll('input, textarea')]
@@ -76,7 +76,7 @@ def test_nothing_is_fetched_from_elsewhere(visit: Callable[..., Visit], server: 
 
 
 def test_keys(visit: Callable[..., Visit], fake_server):
-    seen = visit(url=fake_server(0.25).url)
+    seen = visit(url=fake_server(SLOW).url)
     page = seen.page
     prompt = page.locator("#nz-prompt textarea")
     expect(prompt).to_be_focused()
@@ -195,7 +195,7 @@ def test_colours_follow_the_system_and_the_button(visit: Callable[..., Visit]):
 
 
 def test_the_queue_shows_and_cancels_own_jobs_only(visit: Callable[..., Visit], fake_server):
-    slow: Server = fake_server(0.25)
+    slow: Server = fake_server(SLOW)
     seen, other = visit(url=slow.url), visit(url=slow.url)
     seen.generate("first of mine")
     expect(seen.page.locator(".nz-stage")).to_contain_text("Step")

@@ -34,7 +34,9 @@ def test_from_words_to_a_file_on_disk(program: Server, visit: Callable[..., Visi
     expect(page.locator(".nz-chip").first).to_be_visible()
     seen.shot("program-empty")
     seen.generate("a rocket on a blue background")
-    expect(page.locator(".nz-stage")).to_contain_text("Step", timeout=60_000)
+    # As soon as there is a job: with the model loaded, it is over within a second.
+    while not seen.state().get("job"):
+        page.wait_for_timeout(50)
     number = seen.state()["job"]["id"]
     page.reload()  # in the middle
     ready(page)
@@ -50,6 +52,29 @@ def test_from_words_to_a_file_on_disk(program: Server, visit: Callable[..., Visi
         assert image.text["parameters"] == shown
         red, _, blue = image.convert("RGB").getpixel((4, 4))
         assert blue > red
+    assert seen.errors == []
+
+
+def test_a_file_is_enlarged_and_compared_with_what_it_was(
+    program: Server, visit: Callable[..., Visit], tmp_path: Path
+):
+    small = tmp_path / "small.png"
+    Image.radial_gradient("L").resize((48, 40)).convert("RGB").save(small)
+    seen = visit(url=program.url)
+    page = seen.page
+    page.get_by_role("tab", name="Upscale", exact=True).click()
+    tab = page.locator(".upscale-tab")
+    tab.locator("input[type=file]").first.set_input_files([small, PROJECT / "README.md"])
+    expect(tab.locator(".upscale-list li")).to_have_count(1)
+    tab.get_by_role("button", name="Upscale", exact=True).click()
+    tab.locator(".upscale-view img").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(300)
+    seen.shot("program-upscale")
+    with page.expect_download() as taken:
+        tab.locator(".upscale-download").click()
+    with Image.open(taken.value.path()) as image:
+        assert image.size == (96, 80)
+        assert "Postprocess upscale by: 2" in image.text["parameters"]
     assert seen.errors == []
 
 

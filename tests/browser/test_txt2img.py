@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Server, Visit, ready
+from tests.browser.conftest import SLOW, Server, Visit, ready
 
 pytestmark = pytest.mark.browser
 
@@ -60,7 +60,7 @@ def test_a_newcomer_has_a_picture_in_one_click(visit: Callable[..., Visit]):
 
 
 def test_reload_in_the_middle_loses_nothing(visit: Callable[..., Visit], fake_server):
-    slow: Server = fake_server(0.25)
+    slow: Server = fake_server(SLOW)
     seen = visit(url=slow.url)
     page = seen.page
     page.locator("#nz-negative textarea").fill("ugly 丑")
@@ -87,6 +87,25 @@ def test_reload_in_the_middle_loses_nothing(visit: Callable[..., Visit], fake_se
     lists = page.evaluate("fetch('./ui/lists').then((r) => r.json())")
     assert [job["state"] for job in lists["past"]] == ["cancelled"]
     assert lists["active"] == []
+
+
+def test_skip_leaves_out_the_batch_that_is_being_made(visit: Callable[..., Visit], fake_server):
+    slow: Server = fake_server(SLOW / 3)
+    seen = visit(url=slow.url)
+    page = seen.page
+    page.locator("#nz-count input[type=number]").fill("2")
+    seen.generate("two frogs")
+    expect(page.locator(".nz-stage")).to_contain_text("Step")
+    skip = page.get_by_role("button", name="Skip", exact=True)
+    expect(skip).to_be_enabled()
+    seen.shot("skip")
+    skip.click()
+    expect(page.locator(".nz-stage")).to_contain_text("2 of 2")
+    page.locator("#nz-canvas[data-kind=picture] .nz-result").wait_for()
+    lists = page.evaluate("fetch('./ui/lists').then((r) => r.json())")
+    job = lists["past"][0]
+    assert (job["state"], job["saved"]) == ("done", 1)
+    assert seen.errors == []
 
 
 def test_a_refusal_stands_beside_generate_and_the_fields_stay(visit: Callable[..., Visit]):
@@ -136,7 +155,7 @@ def test_several_pictures_and_their_settings(visit: Callable[..., Visit]):
     assert page.locator("dialog img").get_attribute("src") != first
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
-    page.locator("#nz-tabs [role=tab]").nth(1).click()
+    page.get_by_role("tab", name="Queue").click()
     expect(page.locator("#nz-jobs strong")).to_have_text(
         "a blue fish <img src=x onerror=window.hit=1>"
     )
@@ -167,7 +186,7 @@ def test_an_extension_takes_part_by_its_panel(visit: Callable[..., Visit]):
     page.get_by_label("Enable").uncheck()
     page.get_by_role("button", name="Use settings").click()
     expect(page.get_by_label("Enable")).to_be_checked()
-    page.locator("#nz-tabs [role=tab]").nth(2).click()
+    page.get_by_role("tab", name="Extensions").click()
     expect(page.locator("#nz-extension-list li[data-state=active]")).to_contain_text("FreeU")
     expect(page.locator("#nz-extension-list li[data-state=failed]")).to_contain_text("broken")
     seen.shot("extensions")

@@ -3,13 +3,16 @@
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFilter
 
 from modules.errors import UnknownNameError, UserError
+from modules.plugins.axis import Axis
+from modules.plugins.fields import core_axes
 from modules.plugins.manager import Plugins
 from modules.schema import (
     Finished,
@@ -26,11 +29,18 @@ from modules.schema import (
     StageChanged,
     StepDone,
 )
+from modules.services.drafts import Drafts
 from modules.services.hub import Hub, Progress
-from modules.services.jobs import JobStore
+from modules.services.inputs import InputPictures
+from modules.services.jobs import Clients, JobStore
 from modules.services.outputs import Outputs
+from modules.services.tokens import TokenCounter
 
 COLOURS = ("red", "green", "blue", "yellow", "orange", "purple", "pink", "brown", "white", "black")
+
+POCKET = Path(__file__).resolve().parents[2] / "models" / "checkpoints" / "pocket"
+CLIP = ModelCard(name="pocket", title="Pocket", family="sd1", path=POCKET, size_bytes=0)
+"""Whose tokenizer counts."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +76,13 @@ class FakeStudio:
     schedules: tuple[Named, ...] = (Named("default", "Default"), Named("karras", "Karras"))
 
     def __post_init__(self) -> None:
+        self.skips: set[int] = set()
         self.store = JobStore(self.folder / "data" / "noisette.sqlite3")
         self.hub = Hub()
         self.outputs = Outputs(self.folder / "outputs", self.folder / "rescued")
+        self.tokens = TokenCounter(lambda name: CLIP, self.embeddings)
+        self.inputs = InputPictures(self.folder / "data" / "inputs")
+        self.drafts = Drafts(self.folder / "data" / "drafts.sqlite3")
         self.spool = self.folder / "data" / "spool"
         self.spool.mkdir(parents=True, exist_ok=True)
         self._closed = threading.Event()
@@ -79,6 +93,29 @@ class FakeStudio:
         self._closed.set()
         self._thread.join(10)
         self.store.close()
+        self.drafts.close()
+
+    upscalers = ("Lanczos", "Nearest", "Doubler")
+
+    def words(self, request: GenerationRequest, most: int = 4) -> list[tuple[str, str]]:
+        resolved = self.resolve(request).drawn(lambda: 0)
+        count = min(most, resolved.pictures)
+        written = [
+            self.plugins.rewritten(resolved, index) if self.plugins else resolved
+            for index in range(count)
+        ]
+        return [(each.prompt, each.negative_prompt) for each in written]
+
+    def read_parameters(
+        self, parameters: Mapping[str, str]
+    ) -> tuple[dict[str, dict[str, Any]], set[str]]:
+        return self.plugins.read_parameters(parameters) if self.plugins else ({}, set())
+
+    def vaes(self) -> Sequence[str]:
+        return ("crisp", "soft/warm")
+
+    def embeddings(self, card: ModelCard) -> dict[str, int]:
+        return {} if card.name == "landscape" else {"badly drawn": 4}
 
     def models(self, refresh: bool = False) -> Scan:
         size = SizeLimits(minimum=64, maximum=256, multiple=16)
@@ -113,6 +150,11 @@ class FakeStudio:
         return Scan((pocket, other))
 
     def submit(self, request: GenerationRequest, client: str = "") -> Job:
+        job = self.store.submit(self.resolve(request), client)
+        self.hub.touch()
+        return job
+
+    def resolve(self, request: GenerationRequest) -> GenerationRequest:
         cards = {card.name: card for card in self.models().cards}
         name = request.model or self.default_model
         if name not in cards:
@@ -123,19 +165,26 @@ class FakeStudio:
         given = {key: value for key, value in request.model_dump().items() if value is not None}
         resolved = GenerationRequest.model_validate({**defaults, **given, "model": name})
         resolved.check(self.limits)
-        job = self.store.submit(resolved, client)
-        self.hub.touch()
-        return job
+        return resolved
 
-    def job(self, job_id: int, client: str | None = None) -> Job:
+    def axes(self) -> Sequence[Axis]:
+        return (*core_axes(), *(self.plugins.axes() if self.plugins else ()))
+
+    def layout(self, job_id: int, client: Clients | None = None) -> None:
+        self.job(job_id, client)
+
+    def request_of(self, picture: Picture) -> GenerationRequest:
+        return self.store.get(picture.job_id).request
+
+    def job(self, job_id: int, client: Clients | None = None) -> Job:
         job = self.store.get(job_id)
-        if client is not None and job.client != client:
+        if client is not None and job.client not in _names(client):
             raise UserError("error.job.unknown", id=job_id)
         return job
 
     def jobs(
         self,
-        client: str | None = None,
+        client: Clients | None = None,
         *,
         states: Sequence[JobState] | None = None,
         newest_first: bool = True,
@@ -146,10 +195,19 @@ class FakeStudio:
             states=states, client=client, newest_first=newest_first, limit=limit, offset=offset
         )
 
-    def cancel(self, job_id: int, client: str | None = None) -> Job:
-        if client is not None and self.store.get(job_id).client != client:
-            raise UserError("error.api.job", id=job_id)
+    def cancel(self, job_id: int, client: Clients | None = None) -> Job:
+        self.job(job_id, client)
         job = self.store.cancel(job_id)
+        self.hub.touch()
+        return job
+
+    def skip(self, job_id: int, client: Clients | None = None) -> None:
+        self.job(job_id, client)
+        self.skips.add(job_id)
+
+    def retry(self, job_id: int, client: Clients | None = None) -> Job:
+        self.job(job_id, client)
+        job = self.store.retry(job_id)
         self.hub.touch()
         return job
 
@@ -176,7 +234,7 @@ class FakeStudio:
         return self.spool / live.preview if live and live.preview else None
 
     def pictures(
-        self, client: str | None = None, limit: int = 100, offset: int = 0
+        self, client: Clients | None = None, limit: int = 100, offset: int = 0
     ) -> Sequence[Picture]:
         return self.store.pictures(client=client, limit=limit, offset=offset)
 
@@ -209,14 +267,15 @@ class FakeStudio:
         total = request.batch_count
         for batch in range(total):
             self._stage(job, Stage.LOADING, batch)
-            if "unlucky" in request.prompt:
+            last = batch == total - 1
+            if "unlucky" in request.prompt and (last or "at the end" not in request.prompt):
                 failed = True
                 break
             self._stage(job, Stage.DENOISING, batch)
             for step in range(1, steps + 1):
                 time.sleep(self.seconds_per_step)
                 cancelled = self._closed.is_set() or job.id in self.store.cancels()
-                if cancelled:
+                if cancelled or job.id in self.skips:
                     break
                 name = f"{job.id}-{batch}-{step}.png"
                 picture = draw(request, batch, step / steps)
@@ -234,6 +293,9 @@ class FakeStudio:
                 )
             if cancelled:
                 break
+            if job.id in self.skips:
+                self.skips.discard(job.id)
+                continue
             for within in range(request.batch_size):
                 index = batch * request.batch_size + within
                 self._stage(job, Stage.SAVING, batch)
@@ -263,6 +325,10 @@ class FakeStudio:
         saved: ImageSaved = self.outputs.save(image, job, index, text)
         self.store.add_picture(job.id, saved)
         self.hub.apply(saved)
+
+
+def _names(client: Clients) -> tuple[str, ...]:
+    return (client,) if isinstance(client, str) else client
 
 
 def draw(request: GenerationRequest, index: int, done: float) -> Image.Image:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,13 +10,17 @@ import gradio as gr
 import pytest
 from pydantic import Field
 
+from modules.errors import ExtensionError
 from modules.plugins import Options
 from modules.plugins.manager import Plugins
 from modules.schema import GenerationRequest
+from modules.ui.bind import GROUPS, MARK
+from modules.ui.draft import sound
+from modules.ui.fields import Tab
+from modules.ui.handlers import Handlers
 from modules.ui.i18n import page_texts
 from modules.ui.panels import control_for
 from modules.ui.shell import Page, build_page
-from modules.ui.txt2img import _Handlers, _sound
 from modules.ui.visitor import Visitors
 from tests.ui.fake_studio import FakeStudio, Scan
 
@@ -75,10 +78,31 @@ def inputs_of(page: Page, name: str) -> list[str]:
     raise AssertionError(name)
 
 
-def test_a_request_field_for_each_control(studio: FakeStudio, tmp_path: Path):
+ON_THE_PAGE = {"enabled", "mode"}  # what turns a group on, and img2img's way of work
+INSIDE = {"inpaint", "outpaint", "soft"}  # groups within groups
+
+
+@pytest.mark.parametrize(
+    ("tab", "left_out", "further"),
+    [
+        ("txt2img", {"img2img", *INSIDE}, set()),
+        ("img2img", {"hires"}, {"batch", "resize"}),
+    ],
+)
+def test_a_control_for_each_field_of_a_request(
+    studio: FakeStudio, tmp_path: Path, tab: str, left_out: set[str], further: set[str]
+):
     page, _ = built(studio, tmp_path)
-    names = inputs_of(page, "txt2img")
-    assert set(names) == GenerationRequest.model_fields.keys() - {"extras"}
+    shown: dict[str, set[str]] = {}
+    for name in inputs_of(page, tab):
+        group, mark, field = name.partition(MARK)
+        shown.setdefault(group if mark else "", set()).add(field if mark else name)
+    own = GenerationRequest.model_fields.keys() - {"extras", "postprocess", *GROUPS}
+    assert shown.pop("") == own
+    assert shown.keys() - further == GROUPS.keys() - left_out
+    for group in shown.keys() - further:
+        fields = GROUPS[group].model_fields.keys() - INSIDE
+        assert shown[group] - ON_THE_PAGE == fields - ON_THE_PAGE, group
 
 
 def test_controls_from_typed_options(studio: FakeStudio, tmp_path: Path):
@@ -95,7 +119,9 @@ def test_a_panel_of_its_own(studio: FakeStudio, tmp_path: Path):
     own = "import gradio as gr\ndef build(options):\n    return {'loud': gr.Number(value=7)}\n"
     extension(tmp_path, "own", "panel:build", own)
     page, _ = built(studio, tmp_path)
-    assert [name for name in inputs_of(page, "txt2img") if "__" in name] == ["own__loud"]
+    assert [name for name in inputs_of(page, "txt2img") if name.startswith("own__")] == [
+        "own__loud"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +140,8 @@ def test_a_panel_that_fails_leaves_a_line_and_no_trace(
     extension(tmp_path, "bad", "panel:build", panel)
     extension(tmp_path, "good")
     page, plugins = built(studio, tmp_path)
-    assert {name.split("__")[0] for name in inputs_of(page, "txt2img") if "__" in name} == {"good"}
+    parts = {name.partition(MARK)[0] for name in inputs_of(page, "txt2img") if MARK in name}
+    assert parts - GROUPS.keys() == {"good"}
     report = {report.name: report for report in plugins.reports}["bad"]
     assert report.state == "failed"
     assert report.reason is not None
@@ -152,7 +179,7 @@ def test_every_event_has_a_name_or_is_hidden(studio: FakeStudio, tmp_path: Path)
         for function in page.blocks.fns.values()
         if function.api_visibility == "public" and function.fn is not None
     }
-    assert public == {"txt2img"}
+    assert public == {"txt2img", "img2img"}
 
 
 def test_no_event_waits_in_gradios_queue(studio: FakeStudio, tmp_path: Path):
@@ -175,9 +202,9 @@ def test_a_draft_from_anywhere_is_taken_with_care():
         "width": "wide",
         "unknown": 1,
     }
-    assert _sound(draft, fields) == {}
+    assert sound(draft, fields) == {}
     good = {"prompt": "a", "steps": 20, "sampler": "euler", "width": 512}
-    assert _sound(good, fields) == good
+    assert sound(good, fields) == good
 
 
 @pytest.mark.parametrize(
@@ -190,13 +217,84 @@ def test_opening_the_page_always_works(studio: FakeStudio, draft: object):
             "model": gr.Dropdown([("Pocket", "pocket")]),
             "width": gr.Number(),
         }
-    handlers = _Handlers(studio, SimpleNamespace(fields=fields, names=list(fields)))
-    prompt, model, width, aspect, told = handlers.restore(draft)
+    handlers = Handlers(studio, Tab("txt2img"), fields)
+    prompt, model, width, aspect, told = handlers.restore(draft, SimpleNamespace(cookies={}))
     assert model["value"] == "pocket"
     assert width == 128
     assert aspect == "1:1"
     assert told["kind"] == "restored"
     assert prompt == "kept" or not isinstance(prompt, str)
+
+
+OLD_TEXT = (
+    "a cat\nNegative prompt: dog\nSteps: 30, Sampler: DPM++ 2M Karras, CFG scale: 6, Seed: 4, "
+    "Size: 192x128, Model: POCKET, Hires upscale: 2, Hires upscaler: Latent, Denoising strength: 0.4"
+)
+
+
+def recalled(studio: FakeStudio, page: Page, tab: str, **data: object) -> dict[str, object]:
+    """What the controls of a tab are told, by name; those that stay are left out."""
+    names = inputs_of(page, tab)
+    fields = {name: page.blocks.blocks[number] for name, number in numbers_of(page, tab).items()}
+    handlers = Handlers(studio, Tab(tab), fields)
+    told = handlers.recall(SimpleNamespace(**data), SimpleNamespace(cookies={}))
+    pairs = zip([*names, "told"], told, strict=True)
+    return {n: v for n, v in pairs if not (isinstance(v, dict) and v.get("__type__") == "update")}
+
+
+def numbers_of(page: Page, tab: str) -> dict[str, int]:
+    for function in page.blocks.fns.values():
+        if function.api_name == tab:
+            ids = [component._id for component in function.inputs]
+            return dict(zip(function.input_keyword_names, ids, strict=True))
+    raise AssertionError(tab)
+
+
+def test_a_text_of_another_program_fills_the_fields(studio: FakeStudio, tmp_path: Path):
+    page, _ = built(studio, tmp_path)
+    values = recalled(studio, page, "txt2img", what="text", text=OLD_TEXT)
+    expected = {
+        "prompt": "a cat", "negative_prompt": "dog", "steps": 30, "sampler": "dpmpp_2m",
+        "schedule": "karras", "cfg_scale": 6, "seed": 4, "width": 192, "height": 128,
+        "model": "pocket", "hires__enabled": True, "hires__scale": 2, "hires__upscaler": "Latent",
+        "hires__denoising_strength": 0.4,
+    }  # fmt: skip
+    assert {name: values.get(name) for name in expected} == expected
+
+
+def test_a_text_fills_the_panels_of_extensions(studio: FakeStudio, monkeypatch: pytest.MonkeyPatch):
+    def read(parameters):
+        assert dict(parameters) == {"Curve": "2", "Else": "1"}
+        return {"curves": {"enabled": True, "amount": 2.0}}, {"Curve"}
+
+    monkeypatch.setattr(studio, "read_parameters", read)
+    with gr.Blocks():
+        fields = {
+            "prompt": gr.Textbox(),
+            "curves__enabled": gr.Checkbox(),
+            "curves__amount": gr.Number(),
+            "frame__enabled": gr.Checkbox(value=True),
+        }
+    handlers = Handlers(studio, Tab("txt2img"), fields)
+    data = SimpleNamespace(what="text", text=f"{OLD_TEXT}, Curve: 2, Else: 1")
+    *values, told = handlers.recall(data, SimpleNamespace(cookies={}))
+    assert values == ["a cat", True, 2.0, False]
+    assert told["unused"] == ["Else: 1"]
+
+    def broken(parameters):
+        raise ExtensionError("error.extension.failed", extension="curves", why="no")
+
+    monkeypatch.setattr(studio, "read_parameters", broken)
+    *values, told = handlers.recall(data, SimpleNamespace(cookies={}))
+    assert told["kind"] == "error" and "curves" in told["text"]["en"]
+
+
+def test_a_request_that_is_none_is_refused_and_changes_nothing(studio: FakeStudio, tmp_path: Path):
+    page, _ = built(studio, tmp_path)
+    for wrong in ({"steps": "many"}, "x", None, {"img2img": {"image": "../x"}}):
+        values = recalled(studio, page, "img2img", what="request", request=wrong)
+        assert values.keys() == {"told"}
+        assert values["told"]["kind"] == "error"
 
 
 def test_visitors():
@@ -222,33 +320,3 @@ print("heavy:", sorted(heavy))
         capture_output=True, text=True, timeout=110, cwd=tmp_path, check=False,
     )  # fmt: skip
     assert "heavy: []" in done.stdout, done.stderr[-2000:]
-
-
-@pytest.mark.slow
-def test_the_page_is_there_quickly(tmp_path: Path):
-    """Within 1.3 times `import gradio` plus 1.5 s; the best of three, as other programs share the machine."""
-
-    def seconds(*command: str, until: str = "") -> float:
-        started = time.perf_counter()
-        with subprocess.Popen(
-            [sys.executable, *command], cwd=PROJECT, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if until and until in line:
-                    break
-            taken = time.perf_counter() - started
-            process.terminate()
-        return taken
-
-    best = float("inf")
-    for attempt in range(3):
-        gradio = seconds("-c", "import gradio")
-        folder = str(tmp_path / str(attempt))
-        page = seconds(
-            "webui.py", "serve", "--no-open", "--port", "0", "--data-dir", folder, until="http://"
-        )
-        best = min(best, page - 1.3 * gradio - 1.5)
-        if best <= 0:
-            break
-    assert best <= 0
