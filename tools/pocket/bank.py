@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from arithmetic import half
 from data import Sample, stream
 from diffusers import AutoencoderTiny
 from transformers import CLIPTokenizer
@@ -27,7 +28,7 @@ LENGTH = 32
 def encode(vae: AutoencoderTiny, samples: list[Sample]) -> np.ndarray:
     """Scaled latents of a few samples, float16."""
     pictures = torch.from_numpy(np.stack([s.picture for s in samples])).permute(0, 3, 1, 2)
-    with torch.autocast("cpu", torch.bfloat16):
+    with half():
         found = vae.encode(pictures.float() / 127.5 - 1).latents
     return (found.float() * vae.config.scaling_factor).half().numpy()
 

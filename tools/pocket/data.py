@@ -45,7 +45,7 @@ SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond")
 NUMBERS = ("one", "two", "three", "four")
 STYLES = ("3d", "flat", "pixel")
 SIZE, SPRITE = 128, 160
-SHAPE_SHARE, RECOLOUR_SHARE, PIXEL_SHARE = 0.15, 0.13, 0.07
+SHAPE_SHARE, RECOLOUR_SHARE, PIXEL_SHARE, OWN_COLOUR_SHARE = 0.18, 0.24, 0.12, 0.3
 # Rainbow-like or white things whose colour cannot be changed in a way that one sees.
 NO_RECOLOUR = {"rainbow", "christmas tree", "snowman", "pizza", "fire", "globe", "panda", "skull"}
 
@@ -178,6 +178,26 @@ def recolour(sprite: np.ndarray, colour: str) -> np.ndarray:
     return (out.clip(0, 1) * 255).round().astype(np.uint8)
 
 
+def colour_of(sprite: np.ndarray) -> str:
+    """The named colour that half of a thing has by nature, judged by hue; empty where it has none.
+
+    White, gray, black and pink are never said to be natural: what shimmers so is better drawn anew.
+    """
+    names = [name for name in COLOURS if name not in {"white", "gray", "black", "pink"}]
+    visible = sprite[sprite[..., 3] > 200][:, :3]
+    if not len(visible):
+        return ""
+    hue, saturation, value = np.moveaxis(
+        np.asarray(Image.fromarray(visible[None]).convert("HSV"), np.float32)[0], -1, 0
+    )
+    table = np.array([COLOURS[name] for name in names], np.uint8)
+    hues = np.asarray(Image.fromarray(table[None]).convert("HSV"), np.float32)[0, :, 0]
+    gaps = np.abs((hue[:, None] - hues[None] + 128) % 256 - 128)
+    shown = (saturation > 130) & (value > 90) & (gaps.min(1) < 14)
+    counts = np.bincount(gaps.argmin(1)[shown], minlength=len(names))
+    return names[int(counts.argmax())] if counts.max() >= len(visible) / 2 else ""
+
+
 def place(
     sprite: np.ndarray, side: float, centre: tuple[float, float], angle: float, flip: bool
 ) -> np.ndarray:
@@ -234,16 +254,16 @@ def shape_outline(kind: str) -> list[tuple[float, float]]:
 
 
 def draw_shapes(
-    kind: str, count: int, colour: str, background: str, rng: random.Random
+    kind: str, count: int, colour: str, background: str, rng: random.Random, spread: float = 1.0
 ) -> np.ndarray:
-    """One to four equal crisp shapes in a loose grid, 4 x oversampled."""
+    """One to four equal crisp shapes in a loose grid, 4 x oversampled; ``spread`` as in compose."""
     scale = 4
     picture = Image.new("RGB", (SIZE * scale, SIZE * scale), COLOURS[background])
     pen = ImageDraw.Draw(picture)
     if count == 1:
-        radius = rng.uniform(24, 46)
-        margin = radius + 6
-        centres = [(rng.uniform(margin, SIZE - margin), rng.uniform(margin, SIZE - margin))]
+        radius = 38 + 10 * spread * rng.uniform(-1, 1)
+        free = (SIZE / 2 - radius - 6) * spread
+        centres = [(64 + rng.uniform(-free, free), 64 + rng.uniform(-free, free))]
     else:
         cells = {
             2: [
@@ -255,9 +275,11 @@ def draw_shapes(
             3: [[(64, 34), (34, 92), (94, 92)], [(34, 34), (94, 34), (64, 92)]],
             4: [[(34, 34), (94, 34), (34, 94), (94, 94)]],
         }[count]
-        radius = rng.uniform(17, 25)
-        centres = [(x + rng.uniform(-4, 4), y + rng.uniform(-4, 4)) for x, y in rng.choice(cells)]
-    angle = math.radians(rng.uniform(-10, 10))
+        radius = 22 + 4 * spread * rng.uniform(-1, 1)
+        free = 4 * spread
+        layout = rng.choice(cells)
+        centres = [(x + rng.uniform(-free, free), y + rng.uniform(-free, free)) for x, y in layout]
+    angle = math.radians(10 * spread * rng.uniform(-1, 1))
     cos, sin = math.cos(angle), math.sin(angle)
     for cx, cy in centres:
         corners = [
@@ -346,7 +368,7 @@ def _contrast(colour: str, ground: str) -> bool:
     return colour != ground and {colour, ground} not in ({"white", "pink"}, {"red", "orange"})
 
 
-def make_shapes(rng: random.Random) -> Sample:
+def make_shapes(spread: float, rng: random.Random) -> Sample:
     """A picture of shapes that is not held out."""
     while True:
         kind, colour = rng.choice(SHAPES), rng.choice(list(COLOURS))
@@ -354,7 +376,7 @@ def make_shapes(rng: random.Random) -> Sample:
         ground, said = _ground(rng)
         if not _contrast(colour, ground) or held_out("shape", kind, str(count), colour):
             continue
-        picture = draw_shapes(kind, count, colour, ground, rng)
+        picture = draw_shapes(kind, count, colour, ground, rng, spread)
         caption = caption_shapes(kind, count, colour, ground if said else "", rng)
         return Sample(f"shape:{kind}", caption, picture)
 
@@ -370,17 +392,20 @@ def make_thing(
     while True:
         thing = rng.choices(names, weights)[0]
         draw = rng.random()
-        style = "pixel" if draw < PIXEL_SHARE else "flat" if draw < 0.47 else "3d"
+        style = "pixel" if draw < PIXEL_SHARE else "flat" if draw < 0.52 else "3d"
         colour = ""
+        sprite = sprites[thing, "3d" if style == "3d" else "flat"]
         if thing not in NO_RECOLOUR and rng.random() < RECOLOUR_SHARE:
-            colour = rng.choice(list(COLOURS))
+            # "a red apple" is what people ask for first, more often than a purple one.
+            colour = colour_of(sprite) if rng.random() < OWN_COLOUR_SHARE else ""
+            colour = colour or rng.choice(list(COLOURS))
         ground, said = _ground(rng)
         if colour and (not _contrast(colour, ground) or held_out("recolour", thing, colour)):
             continue
         if not colour and held_out("thing", thing, style, ground):
             continue
-        sprite = sprites[thing, "3d" if style == "3d" else "flat"]
-        if colour:
+        # The apple as it is, green leaf and all.
+        if colour and colour != colour_of(sprite):
             sprite = recolour(sprite, colour)
         picture = compose(sprite, style, ground, rng, spread)
         caption = caption_thing(thing, style, colour, ground if said else "", rng)
@@ -410,16 +435,25 @@ def compose(
     return (picture.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def stream(folder: Path, seed: int, focus: dict[str, float] | None = None, spread: float = 1.0):
-    """Endless samples; ``focus`` weighs things (1 where it names none, 0 leaves one out)."""
+def stream(
+    folder: Path,
+    seed: int,
+    focus: dict[str, float] | None = None,
+    spread: float = 1.0,
+    shapes: float = SHAPE_SHARE,
+):
+    """Endless samples; ``focus`` weighs things (1 where it names none, 0 leaves one out).
+
+    ``shapes`` is the share of shapes among them.
+    """
     rng = random.Random(seed)
     sprites = load_sprites(folder)
     names = list(THINGS)
     weights = [(focus or {}).get(name, 1.0) for name in names]
     while True:
         yield (
-            make_shapes(rng)
-            if rng.random() < SHAPE_SHARE
+            make_shapes(spread, rng)
+            if rng.random() < shapes
             else make_thing(sprites, names, weights, spread, rng)
         )
 

@@ -39,13 +39,14 @@ def card() -> dict[str, object]:
     english = (
         f"A tiny model for a first try on any computer: {count} things (animals, food, plants, vehicles, "
         f"tools, weather, sports) on {len(COLOURS)} background colours. 128 x 128 pixels, under a second "
-        "per picture on two processor cores. It is not trained to the end: pictures are soft, shapes "
-        "have colour and number but hardly a form, and style words do little. Use CFG 2 to 3."
+        'per picture on two processor cores. It knows colours ("a blue cat"), shapes and numbers ("two '
+        'green squares") and the styles 3d render, flat icon and pixel art. Use CFG 2 to 3.'
     )
     chinese = (
         f"任何电脑都能立即试用的极小模型：{count} 种事物（动物、食物、植物、交通工具、工具、天气、运动），"
-        f"{len(COLOURS)} 种背景颜色。128 x 128 像素，两个处理器核心上不到一秒一张。训练尚未完成：画面偏软，"
-        "几何形状只有颜色和数量而缺少外形，风格词作用很小。提示词请用英文，CFG 宜为 2 到 3。"
+        f"{len(COLOURS)} 种背景颜色。128 x 128 像素，两个处理器核心上不到一秒一张。它认识颜色"
+        "（a blue cat）、形状与数量（two green squares），以及 3d render、flat icon、pixel art 三种风格。"
+        "提示词请用英文，CFG 宜为 2 到 3。"
     )
     return {
         "name": "pocket",

@@ -11,7 +11,8 @@ Killed? The same command goes on from RUN/last.pt.
 RUN/last.pt     everything to resume (weights, EMA, optimiser, clock)
 RUN/log.jsonl   step, samples, loss, rate
 RUN/sheet-*.png samples of the EMA weights for fixed prompts and seeds
-RUN/focus.json  optional, read at each epoch: {"thing": weight}; 0 leaves one out
+RUN/focus.json  optional, read at each epoch: {"thing": weight}; 0 leaves one out; "caption:WORDS"
+                weighs every picture whose caption holds these words
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from arithmetic import half
 from data import contact_sheet
 from diffusers import EulerDiscreteScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
@@ -147,6 +149,7 @@ class Bank:
         self.latents = np.zeros((0, 4, 16, 16), np.float16)
         self.ids = np.zeros((0, 32), np.uint16)
         self.keys = np.zeros(0, "U1")
+        self.captions = np.zeros(0, "U1")
         self.refresh()
 
     def refresh(self) -> None:
@@ -158,6 +161,7 @@ class Bank:
                 self.latents = np.concatenate([self.latents, shard["latents"]])
                 self.ids = np.concatenate([self.ids, shard["ids"]])
                 self.keys = np.concatenate([self.keys, shard["keys"]])
+                self.captions = np.concatenate([self.captions, shard["captions"]])
             self.names.append(file.name)
 
     def order(self, focus: dict[str, float], rng: np.random.Generator) -> np.ndarray:
@@ -165,6 +169,9 @@ class Bank:
         if not focus:
             return rng.permutation(len(self.keys))
         weights = np.array([focus.get(key, 1.0) for key in self.keys])
+        for name, weight in focus.items():
+            if name.startswith("caption:"):
+                weights[np.char.find(self.captions, name.removeprefix("caption:")) >= 0] *= weight
         return rng.choice(len(self.keys), len(self.keys), p=weights / weights.sum())
 
 
@@ -199,7 +206,7 @@ def loss_of(
     noise = torch.randn_like(latents)
     noisy = a.sqrt() * latents + (1 - a).sqrt() * noise
     target = a.sqrt() * noise - (1 - a).sqrt() * latents
-    with torch.autocast("cpu", torch.bfloat16):
+    with half():
         found = unet(noisy, steps, text(ids)[0]).sample
     snr = (a / (1 - a)).flatten()
     weight = (snr.clamp(max=5) + 1) / (snr + 1)

@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from arithmetic import half
 from data import contact_sheet, load_sprites, over, place, stream
 from diffusers import AutoencoderKL, AutoencoderTiny
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
@@ -93,7 +94,7 @@ def cache_latents(data: Path, tiny: AutoencoderTiny) -> np.ndarray:
     pictures = np.load(data / "pictures.npy", mmap_mode="r")
     found = []
     for start in range(0, len(pictures), 50):
-        with torch.autocast("cpu", torch.bfloat16):
+        with half():
             found.append(tiny.encode(tensor(pictures[start : start + 50])).latents.float())
     latents = (torch.cat(found) * tiny.config.scaling_factor).half().numpy()
     np.save(file, latents)
@@ -171,7 +172,7 @@ def tiny_step(
     model: AutoencoderTiny, crop: torch.Tensor, codes: torch.Tensor, share: float
 ) -> torch.Tensor:
     """Loss of one batch for the tiny autoencoder; ``codes`` is unused."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with half():
         latents = model.encoder(crop).float()
         found = model.decoder(latents + 0.12 * torch.randn_like(latents))
     loss = picture_loss(found, crop)
@@ -186,7 +187,7 @@ def kl_step(
     """Loss of one batch for the KL autoencoder: encoder to the codes, decoder from the codes."""
     scaling = model.config.scaling_factor
     noise = torch.rand(len(codes), 1, 1, 1) * 0.16 * torch.randn_like(codes)
-    with torch.autocast("cpu", torch.bfloat16):
+    with half():
         moments = model.quant_conv(model.encoder(crop)).float()
         found = model.decoder(model.post_quant_conv((codes + noise) / scaling))
     mean, logvar = moments.chunk(2, 1)
