@@ -24,8 +24,9 @@ ENVIRONMENT = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HOME": str(Path(tempfile.gettempdir()) / "noisette-tests-empty-hf-home"),
     "NO_PROXY": "127.0.0.1,localhost,::1",
-    "OMP_NUM_THREADS": "2",  # torch and numpy; more threads than this only fight on a small machine
-    "MKL_NUM_THREADS": "2",
+    # torch and numpy; more threads than this only fight on a small machine, or with another worker
+    "OMP_NUM_THREADS": "1" if "PYTEST_XDIST_WORKER" in os.environ else "2",
+    "MKL_NUM_THREADS": "1" if "PYTEST_XDIST_WORKER" in os.environ else "2",
     "TOKENIZERS_PARALLELISM": "false",
     "PYTHONUTF8": "1",
 }
@@ -48,6 +49,12 @@ hypothesis_settings.register_profile("noisette", derandomize=True, deadline=None
 hypothesis_settings.load_profile("noisette")
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None}
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker for each core for the whole suite, four at most, since each holds torch; none for a part of it."""
+    whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
+    return min(os.cpu_count() or 1, 4) if whole and not config.option.collectonly else 0
 
 
 def browser_path() -> str | None:

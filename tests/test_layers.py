@@ -24,7 +24,7 @@ ROOMS: Mapping[str, set[str]] = {
     "schema": set(),
     "settings": WORLD,
     "imaging": WORLD,
-    "diffusion": WORLD,
+    "diffusion": {*WORLD, "imaging"},
     "library": MODELS,
     "plugins": MODELS,
     "services": WORK,
@@ -34,9 +34,12 @@ ROOMS: Mapping[str, set[str]] = {
     "app": {*WORK, "ui", "api", "worker_process"},
     "worker_process": {*WORK, "app"},
     # The commands start things: they stand above the app, and nothing imports them.
-    "cli": {*WORK, "api", "app", "doctor", "bench"},
+    "cli": {*WORK, "api", "app", "client", "doctor", "bench", "bench_leaks"},
+    "client": set(),  # one file, to be copied into other programs
     "doctor": {*WORK, "app"},
     "bench": {*WORK, "app"},
+    "bench_leaks": {*WORK, "app", "bench"},
+    "bench_engine": {*WORK},
 }
 OPEN = {"texts", "errors", ""}  # "" is the package itself: __version__
 
@@ -284,7 +287,11 @@ def the_program_names_no_extension(tree: Tree) -> Iterator[str]:
             if library(found.target) == "extensions":
                 yield f"{source.at(found.line)}: imports {found.target}"
         for node in ast.walk(source.tree):
-            if isinstance(node, ast.Constant) and node.value in names:
+            # "lora" and "controlnet" are first of all the field's words for kinds of weight files, and say what a file is.
+            # "upscaler" is first of all a field of hires fix.
+            kind = source.name.startswith(("modules.library.identify", "modules.library.control"))
+            kind = kind or (isinstance(node, ast.Constant) and node.value == "upscaler")
+            if isinstance(node, ast.Constant) and node.value in names and not kind:
                 yield f"{source.at(node.lineno)}: names the extension {node.value!r}"
 
 
@@ -545,10 +552,10 @@ def minds(handler: ast.ExceptHandler) -> bool:
 BAD: list[tuple[Callable[[Tree], Iterator[str]], dict[str, str], str]] = [
     (rooms_import_only_lower_rooms, {"modules/schema/a.py": "import modules.imaging.b"}, "schema may not import"),
     (rooms_import_only_lower_rooms, {"modules/imaging/a.py": "from modules.diffusion import b"}, "imaging may not"),
-    (rooms_import_only_lower_rooms, {"modules/diffusion/a.py": "from modules import imaging"}, "diffusion may not"),
+    (rooms_import_only_lower_rooms, {"modules/diffusion/a.py": "from modules import library"}, "diffusion may not"),
     (rooms_import_only_lower_rooms, {"modules/library/a.py": "def f():\n import modules.services"}, "library may not"),
     (rooms_import_only_lower_rooms, {"modules/ui/a.py": "import modules.api.v2"}, "ui may not import modules.api"),
-    (rooms_import_only_lower_rooms, {"modules/cli.py": "import modules.ui.shell"}, "cli may not import modules.ui"),
+    (rooms_import_only_lower_rooms, {"modules/cli/serve.py": "import modules.ui.shell"}, "cli may not import modules.ui"),
     (rooms_import_only_lower_rooms, {"modules/app.py": "import modules.cli"}, "app may not import modules.cli"),
     (rooms_import_only_lower_rooms, {"modules/diffusion/a.py": "from modules.settings import Settings"}, "settings"),
     (rooms_import_only_lower_rooms, {"modules/plugins/a.py": "from ..services import jobs"}, "modules.services"),

@@ -28,5 +28,6 @@ check() { # check COMMAND ...: all checks run, so that one look shows everything
 check ruff check .
 check ruff format --check .
 check mypy
+check bandit -q -c pyproject.toml -ll -r modules extensions
 check shellcheck launch.sh .ci/run tools/*.sh
 exit "$failed"
