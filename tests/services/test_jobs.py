@@ -4,7 +4,6 @@ import multiprocessing
 import sqlite3
 import tempfile
 import threading
-import time
 from contextlib import closing
 from pathlib import Path
 
