@@ -22,7 +22,7 @@ def visitor(client: TestClient) -> str:
 
 
 def finished(studio: FakeStudio, job_id: int):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not studio.job(job_id).state.finished:
         assert time.monotonic() < end
         time.sleep(0.02)

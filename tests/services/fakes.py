@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -95,6 +96,26 @@ class FakeGenerate:
             Image.new("RGB", (request.width or 0, request.height or 0), colour(request, first + i))
             for i in range(count)
         ]
+
+
+class Held:
+    """Holds a fake engine at one step until it is let go, so that no test need be quicker than a job."""
+
+    def __init__(self, engine: FakeGenerate, step: int = 5) -> None:
+        self.step = step
+        self.reached, self.go = threading.Event(), threading.Event()
+        engine.before = self
+
+    def __call__(self, stage: str, step: int) -> None:
+        if step == self.step and not self.go.is_set():
+            self.reached.set()
+            assert self.go.wait(100), "nobody let it go"
+
+    def __enter__(self) -> "Held":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.go.set()
 
 
 def colour(request: GenerationRequest, index: int) -> tuple[int, int, int]:
@@ -251,7 +272,7 @@ class House:
     dispatcher: Dispatcher
     plugins: FakePlugins
 
-    def finish(self, job_id: int, seconds: float = 10.0) -> Any:
+    def finish(self, job_id: int, seconds: float = 60.0) -> Any:
         """Wait until the job is over; the job."""
         until = time.monotonic() + seconds
         version = -1

@@ -50,7 +50,7 @@ def make_child(tmp_path):
     return make
 
 
-def wait_for(condition, seconds=10.0):
+def wait_for(condition, seconds=60.0):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not come"

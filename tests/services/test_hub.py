@@ -115,15 +115,13 @@ def test_a_watcher_wakes_up_at_once_and_misses_nothing(hub):
     woken = []
 
     def watch():
-        woken.append(hub.wait(version, 10))
+        woken.append(hub.wait(version, 60))
 
     thread = threading.Thread(target=watch)
     thread.start()
     time.sleep(0.05)
-    began = time.perf_counter()
     hub.touch()
-    thread.join(5)
-    assert time.perf_counter() - began < 1
+    thread.join(9)  # sooner than it would give up by itself
     assert woken == [version + 1]
     assert hub.wait(version, 10) == version + 1  # later than the change: answered without waiting
     assert hub.wait(version + 1, 0.01) == version + 1  # nothing new: comes back all the same

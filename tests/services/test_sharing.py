@@ -40,7 +40,7 @@ def program(tmp_path: Path, rest: str):
 STAYS = f'print("[abc] start proxy success: {ADDRESS}", flush=True)\ntime.sleep(60)'
 
 
-def frpc(tmp_path: Path, rest: str, seconds: float = 20.0) -> Frpc:
+def frpc(tmp_path: Path, rest: str, seconds: float = 60.0) -> Frpc:
     return Frpc(
         tmp_path / "tunnel",
         server=lambda: SERVER,
@@ -49,7 +49,7 @@ def frpc(tmp_path: Path, rest: str, seconds: float = 20.0) -> Frpc:
     )
 
 
-def until(true, seconds: float = 20.0) -> None:
+def until(true, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come about"

@@ -167,7 +167,7 @@ def test_no_function_copies_a_local_file(shared: Shared, busy: TestClient, tmp_p
 
 def test_files_are_shut_in(shared: Shared, busy: TestClient):
     job = busy.post("/api/v2/jobs", json={"prompt": "a fig", "steps": 1, "seed": 3}).json()["id"]
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not shared.studio.job(job).pictures and time.monotonic() < end:
         time.sleep(0.02)
     picture = shared.studio.job(job).pictures[0].id

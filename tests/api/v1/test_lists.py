@@ -8,6 +8,7 @@ import pytest
 
 from modules.schema import JobState
 from tests.api.v1.conftest import ANNA, BERT, b64, picture
+from tests.services.fakes import Held
 
 SMALL = {"prompt": "a cat", "steps": 2, "width": 64, "height": 64}
 
@@ -216,7 +217,7 @@ def test_stopping_the_program_has_to_be_allowed(here, monkeypatch):
     with TestClient(app, base_url="http://127.0.0.1:7860", client=("127.0.0.1", 1)) as client:
         assert client.post("/sdapi/v1/server-stop").json() == "Stopping."
         assert client.post("/sdapi/v1/server-restart").status_code == 501
-        until = time.monotonic() + 2
+        until = time.monotonic() + 60
         while not raised and time.monotonic() < until:
             time.sleep(0.01)
         assert raised == [care.signal.SIGTERM]
@@ -239,20 +240,20 @@ def test_everything_loaded_is_let_go(here):
 
 
 def running(here, **fields):
-    """A request that waits in a thread of its own, once its job runs; and what it is answered."""
-    answers = []
+    """A request that waits in a thread of its own, held at its tenth step; what it is answered, its job and the hold."""
+    answers, held = [], Held(here.engine, 10)
     sent = {**SMALL, "steps": 20, **fields}
     thread = threading.Thread(
         target=lambda: answers.append(here.client().post("/sdapi/v1/txt2img", json=sent))
     )
     thread.start()
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        live = here.studio.jobs(states=[JobState.RUNNING])
-        if live and here.studio.progress(live[0].id).step > 0:
-            return thread, answers, live[0]
+    assert held.reached.wait(60)
+    (job,) = here.studio.jobs(states=[JobState.RUNNING])
+    until = time.monotonic() + 60
+    while here.studio.progress(job.id).step < 8:  # of the nine that are told already
+        assert time.monotonic() < until, "it is not told"
         time.sleep(0.02)
-    raise AssertionError("it does not run")
+    return thread, answers, job, held
 
 
 def test_idle(here):
@@ -264,8 +265,7 @@ def test_idle(here):
 
 
 def test_progress_and_interrupt(here):
-    here.engine.seconds = 0.05
-    thread, answers, _ = running(here, n_iter=2, force_task_id="task(mine)")
+    thread, answers, _, held = running(here, n_iter=2, force_task_id="task(mine)")
     client = here.client()
     found = get(client, "/sdapi/v1/progress")
     assert 0 < found["progress"] < 1 and found["state"]["job_count"] == 2
@@ -283,24 +283,24 @@ def test_progress_and_interrupt(here):
     unknown = other.post("/internal/progress", json=asked).json()
     assert not (unknown["active"] or unknown["queued"] or unknown["completed"])
     assert client.post("/sdapi/v1/interrupt").json() == {}
-    thread.join(10)
+    held.go.set()
+    thread.join(60)
     assert answers[0].status_code == 200 and json.loads(answers[0].json()["info"])["interrupted"]
     assert client.post("/internal/progress", json=asked).json()["completed"]
 
 
 def test_skip_leaves_out_the_batch_that_is_being_made(here):
-    here.engine.seconds = 0.03
-    thread, answers, job = running(here, n_iter=2, seed=5)
+    thread, answers, job, held = running(here, n_iter=2, seed=5)
     assert here.client().post("/sdapi/v1/skip").json() is None
-    thread.join(10)
+    held.go.set()
+    thread.join(60)
     info = json.loads(answers[0].json()["info"])
     assert info["all_seeds"] == [6] and "skipped" in info["warnings"][0]
     assert here.studio.job(job.id).state is JobState.DONE
 
 
 def test_what_waits_is_listed_by_its_name(here):
-    here.engine.seconds = 0.05
-    thread, _, job = running(here)
+    thread, _, job, held = running(here)
     waiting = threading.Thread(
         target=lambda: here.client().post(
             "/sdapi/v1/txt2img", json={**SMALL, "force_task_id": "task(next)"}
@@ -308,15 +308,16 @@ def test_what_waits_is_listed_by_its_name(here):
     )
     waiting.start()
     client = here.client()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while not get(client, "/internal/pending-tasks")["size"] and time.monotonic() < until:
         time.sleep(0.02)
     assert get(client, "/internal/pending-tasks") == {"size": 1, "tasks": ["task(next)"]}
     told = client.post("/internal/progress", json={"id_task": "task(next)"}).json()
     assert told["queued"] and "queue" in told["textinfo"]
     here.studio.cancel(job.id, ANNA)
-    thread.join(10)
-    waiting.join(10)
+    held.go.set()
+    thread.join(60)
+    waiting.join(60)
 
 
 def test_the_rest_of_internal(here):
