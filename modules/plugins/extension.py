@@ -6,7 +6,7 @@ import ast
 import inspect
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from modules.plugins.entry import split_entry
 from modules.plugins.foreign import ForeignRoutes
 from modules.plugins.hookspecs import PAGE_HOOKS, PROJECT, WORKER_HOOKS, Hooks
 from modules.plugins.host import Host
+from modules.plugins.inside import Inside
 from modules.plugins.loader import ExtensionImporter
 from modules.plugins.manifest import Manifest
 from modules.plugins.model_kind import ModelKind
@@ -29,7 +30,7 @@ from modules.plugins.panel import Panel
 from modules.plugins.routes import Routes
 from modules.plugins.script import Script
 from modules.plugins.tab import Tab
-from modules.plugins.upscaler import Upscaler
+from modules.plugins.upscaler import NamedUpscaler, Upscaler
 
 TAG_KIND = re.compile(r"[a-z0-9_]{1,64}")
 
@@ -75,6 +76,8 @@ class Extension:
     worker_hooks: tuple[str, ...] = ()
     """Those of the worker part, read off its source without importing it."""
     worker_loaded: bool = False
+    upscalers: dict[str, NamedUpscaler] = field(default_factory=dict)
+    """What does the work of its rows, as it was last asked for."""
 
     @property
     def name(self) -> str:
@@ -117,6 +120,19 @@ class Extension:
             log.exception("%s failed in register_upscalers", self.name)
             return self.offers.upscalers
         return tuple(row for row in found if isinstance(row, Upscaler))
+
+    def upscaling(self, inside: Inside) -> Mapping[str, NamedUpscaler]:
+        """What does the work of each row as they are now; one that is still there keeps what it has loaded."""
+        rows = {row.name: row for row in self.upscalers_now()}
+        for name in list(self.upscalers):
+            if name not in rows:
+                self.upscalers.pop(name, None)
+        return {
+            name: self.upscalers.setdefault(
+                name, NamedUpscaler(self.name, row, self.part, inside, self.host)
+            )
+            for name, row in rows.items()
+        }
 
     def part(self, entry: str) -> Any:
         """What `"file:name"` names in its files, imported now.

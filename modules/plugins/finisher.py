@@ -2,15 +2,13 @@
 
 import inspect
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from PIL import Image
 
 from modules.plugins.blame import blame, broke_promise
+from modules.plugins.inside import Inside
 from modules.schema import GenerationRequest
-
-Inside = Callable[[str, str], AbstractContextManager[None]]
 
 
 def _nobody(share: float) -> None:

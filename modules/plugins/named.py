@@ -5,8 +5,8 @@ What it hands back must have the shape that it was given, and the model must be 
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
@@ -15,11 +15,11 @@ from modules.diffusion.adapter import Adapter, Step
 from modules.diffusion.parts import Parts
 from modules.errors import ModelLeftChangedError
 from modules.plugins.blame import blame, broke_promise
+from modules.plugins.inside import Inside
 
 if TYPE_CHECKING:
     from modules.diffusion.seal import Seal
 
-Inside = Callable[[str, str], AbstractContextManager[None]]
 
 _TENSORS = ("latents", "model_input", "conditioning", "denoised")
 _FREE = {"conditioning": 1}

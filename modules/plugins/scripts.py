@@ -8,11 +8,11 @@ from typing import Any
 from PIL import Image
 from pydantic import BaseModel, JsonValue
 
-from modules.errors import ExtensionError, UnknownNameError, UserError
-from modules.plugins.blame import broke_promise, failed
+from modules.errors import UnknownNameError, UserError
+from modules.plugins.asking import asked
+from modules.plugins.blame import broke_promise
 from modules.plugins.finisher import picture_from
-from modules.plugins.limit import Hung, limited
-from modules.plugins.manager import ACTION_SECONDS, Plugins
+from modules.plugins.manager import Plugins
 from modules.plugins.options import Options
 from modules.plugins.script import Argument, Arguments, Keep, Part, Script
 
@@ -80,7 +80,7 @@ class Scripts:
         if not called.script.read:
             return _named(called, args)
         read = self._part(called, called.script.read)
-        found = self._limited(called, called.script.read, lambda: read(args, keep))
+        found = asked(called.extension, called.script.read, lambda: read(args, keep))
         if found is not None and not isinstance(found, Mapping):
             raise broke_promise(
                 called.extension,
@@ -102,7 +102,7 @@ class Scripts:
             entry = called.script.forgives
             if entry:
                 ask = functools.partial(self._part(called, entry), prompt)
-                found = self._limited(called, entry, ask)
+                found = asked(called.extension, entry, ask)
                 match found:
                     case (str(rest), list(reasons)):
                         prompt = rest
@@ -128,7 +128,7 @@ class Scripts:
         if not called.script.images:
             return ()
         make = self._part(called, called.script.images, receipt=receipt)
-        found = self._limited(called, called.script.images, lambda: list(make(options)))
+        found = asked(called.extension, called.script.images, lambda: list(make(options)))
         return tuple(
             picture_from(called.extension, called.script.images, each)
             for each in found[:MOST_IMAGES]
@@ -137,21 +137,6 @@ class Scripts:
     def _part(self, called: Called, entry: str, **offered: Any) -> Any:
         assert self._plugins is not None  # there would be nothing to call
         return self._plugins.builder(called.extension, entry, **offered)
-
-    def _limited(self, called: Called, entry: str, call: Any) -> Any:
-        try:
-            return limited(call, ACTION_SECONDS)
-        except Hung as error:
-            raise ExtensionError(
-                "error.extension.hung",
-                extension=called.extension,
-                hook=entry,
-                seconds=error.seconds,
-            ) from error
-        except UserError:
-            raise  # its own words
-        except Exception as error:  # it may raise anything: its name is blamed
-            raise failed(called.extension, error) from error
 
 
 def _named(called: Called, args: Arguments) -> Mapping[str, JsonValue] | None:

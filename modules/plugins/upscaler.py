@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,8 +10,7 @@ from PIL import Image
 from modules.plugins.blame import blame, broke_promise
 from modules.plugins.finisher import picture_from
 from modules.plugins.host import Host
-
-Inside = Callable[[str, str], AbstractContextManager[None]]
+from modules.plugins.inside import Inside
 
 
 @dataclass(frozen=True)

@@ -2,46 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from modules.errors import ExtensionError, UnknownNameError, UserError
 from modules.plugins.manager import ACTIVE, DISABLED, FAILED, Plugins
-from modules.schema import Finished, GenerationRequest
-from tests.plugins.write import write
-
-PICTURE = Image.new("RGB", (8, 8), "red")
-ECHO = """
-from modules.plugins import Options, Panel, hookimpl
-
-class EchoOptions(Options):
-    loudness: int = 3
-
-class Finisher:
-    order = 5
-    def __init__(self, loudness):
-        self.loudness = loudness
-    def finish(self, image, request, index):
-        return image.resize((image.width + self.loudness, image.height))
-
-class Extension:
-    heard = []
-    @hookimpl
-    def register_options(self):
-        return EchoOptions
-    @hookimpl
-    def register_panels(self):
-        return [Panel(tab="txt2img", title="Echo")]
-    @hookimpl
-    def register_finishers(self, options):
-        return [Finisher(options.loudness)]
-    @hookimpl
-    def on_event(self, event):
-        self.heard.append(event)
-"""
+from tests.plugins.write import ECHO, write
 
 BROKEN = {
     "raises_at_import": "raise RuntimeError('no good')",
@@ -105,13 +71,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def plugins(folder: Path) -> Iterator[Plugins]:
-    loaded = Plugins.load(folder)
-    yield loaded
-    loaded.close()
-
-
 @pytest.mark.parametrize("fault", sorted(BROKEN))
 def test_a_broken_extension_is_a_line_and_the_rest_start(fault: str, folder: Path) -> None:
     write(folder, "broken", BROKEN[fault])
@@ -146,51 +105,6 @@ def test_closing_undoes_every_import(folder: Path) -> None:
     assert set(sys.modules) == before
 
 
-def test_options_are_checked_and_completed(plugins: Plugins) -> None:
-    request = GenerationRequest(extras={"echo": {"enabled": True}})
-    assert plugins.check(request).extras == {"echo": {"enabled": True, "loudness": 3}}
-
-
-def test_options_that_are_off_leave_no_trace(plugins: Plugins) -> None:
-    request = GenerationRequest(extras={"echo": {"enabled": False, "loudness": 9}})
-    assert plugins.check(request).extras == {}
-
-
-def test_a_wrong_option_is_named(plugins: Plugins) -> None:
-    with pytest.raises(UserError, match=r"echo: loudness is 'loud'"):
-        plugins.check(GenerationRequest(extras={"echo": {"enabled": True, "loudness": "loud"}}))
-
-
-def test_an_unknown_extension_is_refused_with_those_that_exist(plugins: Plugins) -> None:
-    with pytest.raises(UnknownNameError, match=r"ohce.*Active ones: echo"):
-        plugins.check(GenerationRequest(extras={"ohce": {}}))
-
-
-def test_finishers_run_only_when_enabled(plugins: Plugins) -> None:
-    assert plugins.finishers_for(GenerationRequest()) == []
-    request = plugins.check(GenerationRequest(extras={"echo": {"enabled": True, "loudness": 2}}))
-    (finisher,) = plugins.finishers_for(request)
-    assert finisher.finish(PICTURE, request, 0).size == (10, 8)
-
-
-def test_an_error_in_a_finisher_fails_the_job_by_name(folder: Path) -> None:
-    write(folder, "broken", ECHO.replace("return image.resize", "raise KeyError(1)  #"))
-    plugins = Plugins.load(folder)
-    request = plugins.check(GenerationRequest(extras={"broken": {"enabled": True}}))
-    (finisher,) = plugins.finishers_for(request)
-    with pytest.raises(ExtensionError, match=r"extension broken failed: KeyError: 1"):
-        finisher.finish(PICTURE, request, 0)
-    plugins.close()
-
-
-def test_an_error_in_on_event_stops_nobody(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write(folder, "broken", ECHO.replace("self.heard.append(event)", "raise KeyError(1)"))
-    plugins = Plugins.load(folder)
-    plugins.publish(Finished(job_id=1))
-    assert "broken failed in on_event" in caplog.text
-    plugins.close()
-
-
 def test_the_page_part_of_the_door_imports_no_torch_and_no_gradio() -> None:
     code = (
         "import sys, pathlib; from modules.plugins.manager import Plugins;"
@@ -202,76 +116,3 @@ def test_the_page_part_of_the_door_imports_no_torch_and_no_gradio() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
-
-
-WRITER = """
-from modules.plugins import Options, hookimpl, problem
-
-class WriterOptions(Options):
-    words: str = ""
-
-class Extension:
-    @hookimpl
-    def register_options(self):
-        return WriterOptions
-    @hookimpl
-    def rewrite_prompts(self, request, options, index):
-        if options.words == "raise":
-            raise KeyError("no")
-        if options.words == "say":
-            raise problem("No such word.", "没有此词。")
-        if options.words == "wrong":
-            return request.prompt
-        if not options.words:
-            return None
-        request.extras.clear()  # its own copy
-        return f"{request.prompt} {options.words}{request.seed_of(index)}", f"not {request.negative_prompt}"
-"""
-
-
-@pytest.fixture
-def writers(tmp_path: Path) -> Iterator[Plugins]:
-    for name in ("first", "second"):
-        write(tmp_path, name, WRITER)
-    write(tmp_path, "echo", ECHO)
-    plugins = Plugins.load(tmp_path)
-    yield plugins
-    plugins.close()
-
-
-def wanted(words: dict[str, str], **fields: object) -> GenerationRequest:
-    extras = {name: {"enabled": True, "words": each} for name, each in words.items()}
-    return GenerationRequest(prompt="a cat", seed=5, extras=extras, **fields)
-
-
-def test_prompts_are_written_one_after_the_other(writers: Plugins):
-    request = writers.check(wanted({"first": "A", "second": "B"}, negative_prompt="ugly"))
-    written = writers.rewritten(request, 2)
-    assert written.prompt == "a cat A7 B7"
-    assert written.negative_prompt == "not not ugly"
-    assert written.extras == {}
-    assert writers.rewritten(written, 2) is written
-    assert request.extras.keys() == {"first", "second"}
-
-
-def test_who_does_not_write_stays_in_the_request(writers: Plugins):
-    request = writers.check(
-        GenerationRequest(
-            prompt="x",
-            seed=1,
-            extras={"first": {"enabled": True}, "echo": {"enabled": True, "loudness": 4}},
-        )
-    )
-    assert writers.rewritten(request, 0) is request
-
-
-def test_an_error_in_the_words_is_told_and_not_counted(writers: Plugins):
-    with pytest.raises(UserError, match=r"No such word\.") as caught:
-        writers.rewritten(writers.check(wanted({"first": "say"})), 0)
-    assert not isinstance(caught.value, ExtensionError)
-
-
-@pytest.mark.parametrize("words", ["raise", "wrong"])
-def test_a_failure_of_the_writer_names_it(writers: Plugins, words: str):
-    with pytest.raises(ExtensionError, match="second"):
-        writers.rewritten(writers.check(wanted({"second": words})), 0)

@@ -1,7 +1,6 @@
-"""On and off without a restart, counted failures, hangs, and what a start that ended midway leaves."""
+"""On and off without a restart, counted failures, and what a start that ended midway leaves."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -13,8 +12,6 @@ import pytest
 from modules.errors import ExtensionError, UnknownNameError
 from modules.plugins import problem
 from modules.plugins.blame import failed
-from modules.plugins.inside import Board
-from modules.plugins.limit import Hung, limited
 from modules.plugins.manager import ACTIVE, DISABLED, FAILED, Plugins
 from modules.plugins.switches import MOST_FAILURES, Off, Switches
 from modules.schema import Failed, Finished, GenerationRequest, Job, JobState
@@ -157,27 +154,6 @@ def test_a_hang_at_import_is_named_and_the_rest_start(folder: Path, code: str) -
     plugins.close()
 
 
-def test_a_busy_thread_is_cut() -> None:
-    counted = []
-
-    def busy() -> None:
-        while True:
-            counted.append(1)
-
-    with pytest.raises(Hung):
-        limited(busy, 0.2)
-    time.sleep(0.2)
-    before = len(counted)
-    time.sleep(0.2)
-    assert len(counted) == before
-
-
-def test_limited_gives_back_what_it_was_given() -> None:
-    assert limited(lambda: 7, 5) == 7
-    with pytest.raises(KeyError):
-        limited(lambda: {}["x"], 5)
-
-
 def test_a_process_that_died_at_an_extension_names_it_at_the_next_start(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -229,52 +205,3 @@ def test_writers_in_two_processes_lose_nothing(switches: Switches) -> None:
     assert [process.wait(60) for process in both] == [0, 0]
     assert len(switches.read().off) == 30
     json.loads(switches._file.read_text())
-
-
-def test_an_event_that_is_not_answered_stops_nobody(folder: Path) -> None:
-    slow = "from modules.plugins import hookimpl\nclass Extension:\n    @hookimpl\n    def on_event(self, event):\n        raise KeyError(1)\n"
-    write(folder, "deaf", slow)
-    plugins = Plugins.load(folder)
-    for _ in range(MOST_FAILURES + 2):
-        plugins.publish(Finished(job_id=1))
-    (deaf,) = [report for report in plugins.reports if report.name == "deaf"]
-    assert ["told of no more events" in str(warning) for warning in deaf.warnings] == [True]
-    plugins.close()
-
-
-def test_the_board_tells_another_process_what_runs(tmp_path: Path) -> None:
-    file = tmp_path / "spool" / "inside"
-    board = Board(file)
-    code = (
-        "import sys, pathlib, time; from modules.plugins.inside import Board;"
-        "b = Board(pathlib.Path(sys.argv[1]));"
-        "c = b.inside('echo', 'before_model'); c.__enter__(); print(1, flush=True); sys.stdin.read()"
-    )
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, str(file)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ,
-    )
-    assert child.stdout is not None and child.stdin is not None
-    child.stdout.readline()
-    found = board.read()
-    assert found is not None
-    assert (found.extension, found.hook) == ("echo", "before_model")
-    child.stdin.close()
-    child.wait(10)
-    child.stdout.close()
-    board.clear()
-    assert board.read() is None
-    board.close()
-
-
-def test_the_board_remembers_the_outer_call(tmp_path: Path) -> None:
-    board = Board(tmp_path / "inside")
-    with board.inside("a", "one"):
-        with board.inside("b", "two"):
-            pass
-        found = board.read()
-    assert found is not None and found.extension == "a"
-    assert board.read() is None
-    board.close()

@@ -10,6 +10,35 @@ noisette = ">=0.1"
 plugin = "plugin:Extension"
 """
 
+ECHO = """
+from modules.plugins import Options, Panel, hookimpl
+
+class EchoOptions(Options):
+    loudness: int = 3
+
+class Finisher:
+    order = 5
+    def __init__(self, loudness):
+        self.loudness = loudness
+    def finish(self, image, request, index):
+        return image.resize((image.width + self.loudness, image.height))
+
+class Extension:
+    heard = []
+    @hookimpl
+    def register_options(self):
+        return EchoOptions
+    @hookimpl
+    def register_panels(self):
+        return [Panel(tab="txt2img", title="Echo")]
+    @hookimpl
+    def register_finishers(self, options):
+        return [Finisher(options.loudness)]
+    @hookimpl
+    def on_event(self, event):
+        self.heard.append(event)
+"""
+
 
 def write(
     folder: Path, name: str, code: str, *, more: str = "", version: str = "1.0.0", **files: str

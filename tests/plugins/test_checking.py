@@ -1,0 +1,111 @@
+"""What extensions say to a request: their options are checked, and they may write its words."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modules.errors import ExtensionError, UnknownNameError, UserError
+from modules.plugins.manager import Plugins
+from modules.schema import GenerationRequest
+from tests.plugins.write import ECHO, write
+
+WRITER = """
+from modules.plugins import Options, hookimpl, problem
+
+class WriterOptions(Options):
+    words: str = ""
+
+class Extension:
+    @hookimpl
+    def register_options(self):
+        return WriterOptions
+    @hookimpl
+    def rewrite_prompts(self, request, options, index):
+        if options.words == "raise":
+            raise KeyError("no")
+        if options.words == "say":
+            raise problem("No such word.", "没有此词。")
+        if options.words == "wrong":
+            return request.prompt
+        if not options.words:
+            return None
+        request.extras.clear()  # its own copy
+        return f"{request.prompt} {options.words}{request.seed_of(index)}", f"not {request.negative_prompt}"
+"""
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> Iterator[Plugins]:
+    write(tmp_path, "echo", ECHO)
+    loaded = Plugins.load(tmp_path)
+    yield loaded
+    loaded.close()
+
+
+def test_options_are_checked_and_completed(plugins: Plugins) -> None:
+    request = GenerationRequest(extras={"echo": {"enabled": True}})
+    assert plugins.check(request).extras == {"echo": {"enabled": True, "loudness": 3}}
+
+
+def test_options_that_are_off_leave_no_trace(plugins: Plugins) -> None:
+    request = GenerationRequest(extras={"echo": {"enabled": False, "loudness": 9}})
+    assert plugins.check(request).extras == {}
+
+
+def test_a_wrong_option_is_named(plugins: Plugins) -> None:
+    with pytest.raises(UserError, match=r"echo: loudness is 'loud'"):
+        plugins.check(GenerationRequest(extras={"echo": {"enabled": True, "loudness": "loud"}}))
+
+
+def test_an_unknown_extension_is_refused_with_those_that_exist(plugins: Plugins) -> None:
+    with pytest.raises(UnknownNameError, match=r"ohce.*Active ones: echo"):
+        plugins.check(GenerationRequest(extras={"ohce": {}}))
+
+
+@pytest.fixture
+def writers(tmp_path: Path) -> Iterator[Plugins]:
+    for name in ("first", "second"):
+        write(tmp_path, name, WRITER)
+    write(tmp_path, "echo", ECHO)
+    plugins = Plugins.load(tmp_path)
+    yield plugins
+    plugins.close()
+
+
+def wanted(words: dict[str, str], **fields: object) -> GenerationRequest:
+    extras = {name: {"enabled": True, "words": each} for name, each in words.items()}
+    return GenerationRequest(prompt="a cat", seed=5, extras=extras, **fields)
+
+
+def test_prompts_are_written_one_after_the_other(writers: Plugins):
+    request = writers.check(wanted({"first": "A", "second": "B"}, negative_prompt="ugly"))
+    written = writers.rewritten(request, 2)
+    assert written.prompt == "a cat A7 B7"
+    assert written.negative_prompt == "not not ugly"
+    assert written.extras == {}
+    assert writers.rewritten(written, 2) is written
+    assert request.extras.keys() == {"first", "second"}
+
+
+def test_who_does_not_write_stays_in_the_request(writers: Plugins):
+    request = writers.check(
+        GenerationRequest(
+            prompt="x",
+            seed=1,
+            extras={"first": {"enabled": True}, "echo": {"enabled": True, "loudness": 4}},
+        )
+    )
+    assert writers.rewritten(request, 0) is request
+
+
+def test_an_error_in_the_words_is_told_and_not_counted(writers: Plugins):
+    with pytest.raises(UserError, match=r"No such word\.") as caught:
+        writers.rewritten(writers.check(wanted({"first": "say"})), 0)
+    assert not isinstance(caught.value, ExtensionError)
+
+
+@pytest.mark.parametrize("words", ["raise", "wrong"])
+def test_a_failure_of_the_writer_names_it(writers: Plugins, words: str):
+    with pytest.raises(ExtensionError, match="second"):
+        writers.rewritten(writers.check(wanted({"second": words})), 0)
