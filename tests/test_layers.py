@@ -37,7 +37,7 @@ ROOMS: Mapping[str, set[str]] = {
     "cli": {*WORK, "api", "app", "client", "doctor", "bench", "bench_leaks"},
     "client": set(),  # one file, to be copied into other programs
     "doctor": {*WORK, "app", "doctor_driver"},
-    "doctor_driver": {},
+    "doctor_driver": set(),
     "bench": {*WORK, "app"},
     "bench_leaks": {*WORK, "app", "bench"},
     "bench_engine": {*WORK},
