@@ -76,6 +76,10 @@ class WaitingQueue:
         """See `ServerQueue`."""
         return self._studio.inputs.add(decode_image(image))
 
+    def check(self, name: str, caller: Request) -> None:
+        """See `ServerQueue`."""
+        self._studio.inputs.path(name)
+
     def run(self, request: GenerationRequest, caller: Request) -> Sequence[Path]:
         """See `ServerQueue`."""
         studio = self._studio
