@@ -74,15 +74,16 @@ def router(host: Host, queue: Any) -> APIRouter:
         return {"control_types": _types(host)}
 
     @made.post("/controlnet/detect")
-    def detect(sent: Detect) -> dict[str, Any]:
-        return _detected(host, queue, sent)
+    def detect(sent: Detect, request: Request) -> dict[str, Any]:
+        return _detected(host, queue, sent, request)
 
     @made.post("/controlnet/preview")
     def preview(request: Request, asked: Annotated[Any, Body()] = None) -> Response:
         try:
             image = previewed(host, asked, lambda name: queue.check(name, request))
         except UserError as error:
-            return JSONResponse(told(error), 422)
+            # An answer like any other of the panel's: a browser would write a status into its console.
+            return JSONResponse(told(error), headers={"Cache-Control": "no-store"})
         buffer = io.BytesIO()
         image.save(buffer, "PNG", compress_level=1)
         return Response(
@@ -112,7 +113,7 @@ def _types(host: Host) -> dict[str, Any]:
     return found
 
 
-def _detected(host: Host, queue: Any, sent: Detect) -> dict[str, Any]:
+def _detected(host: Host, queue: Any, sent: Detect, caller: Request) -> dict[str, Any]:
     from .maps import preprocessed
 
     module = module_named(sent.controlnet_module)
@@ -123,8 +124,8 @@ def _detected(host: Host, queue: Any, sent: Detect) -> dict[str, Any]:
     for number, picture in enumerate(pictures):
         masks = sent.controlnet_masks
         unit = Unit(
-            image=queue.keep(picture),
-            mask_image=queue.keep(masks[number]) if number < len(masks) else "",
+            image=queue.keep(picture, caller),
+            mask_image=queue.keep(masks[number], caller) if number < len(masks) else "",
             module=module.name,
             processor_res=sent.controlnet_processor_res,
             threshold_a=sent.controlnet_threshold_a,

@@ -88,7 +88,7 @@ async function mapOf(unit) {
   try {
     const body = JSON.stringify({ unit, width: size("width"), height: size("height") });
     const response = await fetch("./controlnet/preview", { method: "POST", body, headers: { "Content-Type": "application/json" }, cache: "no-store" });
-    if (response.ok) return URL.createObjectURL(await response.blob());
+    if (response.headers.get("content-type") === "image/png") return URL.createObjectURL(await response.blob());
     answer = await response.json();
   } catch { /* no answer, or none that can be read */ }
   tell(pick(answer?.error) || t("failed"));
