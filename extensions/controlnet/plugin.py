@@ -48,7 +48,7 @@ class ControlNetExtension:
 
     @hookimpl
     def register_axes(self) -> Sequence[Axis]:
-        return axes()
+        return axes(self._host)
 
     @hookimpl
     def register_commands(self) -> Sequence[Command]:
