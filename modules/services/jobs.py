@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from modules.errors import StorageError, UserError
 from modules.schema import GenerationRequest, ImageSaved, Job, JobState, Layout, Picture
 from modules.schema.options import MAX_SEED
-from modules.services.database import Database, marks
+from modules.services.database import Migration, marks
+from modules.services.input_rows import InputRows, add_input_rows
 from modules.services.inputs import ids_in
 
 Clients = str | tuple[str, ...]
@@ -51,7 +52,7 @@ class Totals:
 
 
 # One entry per version of the file, applied in order and never changed afterwards; `user_version` counts them.
-MIGRATIONS: tuple[str, ...] = (
+MIGRATIONS: tuple[Migration, ...] = (
     """
     CREATE TABLE jobs (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -101,12 +102,13 @@ MIGRATIONS: tuple[str, ...] = (
         layout TEXT NOT NULL
     )
     """,
+    add_input_rows,
 )
 
 _LAST_TURN = "(SELECT max(turn) FROM jobs AS all_jobs WHERE all_jobs.client = jobs.client)"
 
 
-class JobStore(Database):
+class JobStore(InputRows):
     """The rows of one data folder.
 
     Raises, from every method: StorageError when the disk is full, read-only or gone, or the file is damaged.
