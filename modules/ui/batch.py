@@ -91,16 +91,17 @@ class BatchHandlers(Handlers):
         masks = list(_collected(inputs, given["masks"], given["mask_folder"], here, skipped))
         if not images:
             raise UserError("error.batch.empty", skipped=len(skipped))
-        jobs = []
+        whole = []
         for image, mask in _paired(images, masks, skipped):
             one = {**values, "img2img__image": image.id, "img2img__mode": "img2img"}
             if mask is not None:
                 one |= {"inpaint__mask": mask.id, "img2img__mode": "inpaint"}
             one |= self._resized(request, one, by)
-            # A request that is wrong is wrong for every picture: the first one's error is the answer.
-            jobs.append(self._studio.submit(to_request(one), visitor).id)
-        if not jobs:
+            whole.append(to_request(one))
+        if not whole:
             raise UserError("error.batch.masks", found=len(images), masks=len(masks))
+        # All or none: what a guest has no share for is said before anything is queued.
+        jobs = [job.id for job in self._studio.submit_all(whole, visitor)]
         told = [each.told() for each in skipped[:20]]
         return answer("submitted", job=jobs[0], count=len(jobs), skipped=told, left=len(skipped))
 

@@ -152,3 +152,17 @@ def test_an_inpaint_sketch_is_an_inpainting(studio: FakeStudio):
     assert submit(studio, **given)["kind"] == "error"
     assert submit(studio, **given, inpaint__mask=mask)["kind"] == "submitted"
     assert sources(studio) == [(painted, mask)]
+
+
+def test_one_that_is_refused_keeps_the_others_out(studio: FakeStudio):
+    """Here the second is nobody's picture any more."""
+    rows = json.loads(uploaded(studio, a="red", b="blue"))
+    client = "guest:" + "a" * 32
+    studio.inputs._rows.hand_in(client, [rows[0]["id"]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modules.ui.batch.Visitors.client", lambda request: client)
+        told = submit(studio, batch__images=json.dumps(rows))
+        assert told["kind"] == "error", told
+        assert not studio.jobs()
+        studio.inputs._rows.hand_in(client, [rows[1]["id"]])
+        assert submit(studio, batch__images=json.dumps(rows))["count"] == 2

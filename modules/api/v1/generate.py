@@ -38,8 +38,7 @@ def generate_routes(
     def queued(body: Generate, request: Request) -> tuple[Asked, list[int]]:
         client = callers.name(request)
         asked = translate(body, client)
-        whole = [studio.resolve(each, client) for each in asked.requests]  # all or none
-        jobs = [studio.submit(each, client).id for each in whole]
+        jobs = [job.id for job in studio.submit_all(asked.requests, client)]
         if body.force_task_id:
             tasks.add(client, body.force_task_id, tuple(jobs))
         return asked, jobs
