@@ -17,6 +17,7 @@ from modules.errors import ExtensionError
 from modules.plugins.inside import Board
 from modules.schema import Event, Failed, event_from_dict
 from modules.services.journal import JobLog
+from modules.services.performing import failed
 from modules.services.watchdog import Watchdog
 from modules.settings import PROJECT, Settings
 
@@ -142,7 +143,7 @@ class Child:
         error = ExtensionError(
             "error.extension.hung", extension=extension, hook=hook, seconds=round(seconds)
         )
-        return Failed(error=error.to_dict(), traceback="\n".join(self._tail))
+        return failed(error, lines="\n".join(self._tail))
 
     def _died(self) -> WorkerDied:
         returncode = self._process.wait()

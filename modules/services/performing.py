@@ -3,7 +3,7 @@
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from modules.errors import Cancelled, Skipped, UserError
 from modules.schema import (
@@ -53,19 +53,23 @@ def perform(
     except Cancelled:
         report(Finished(job_id=job.id, cancelled=True))
     except UserError as error:
-        report(Failed(job_id=job.id, error=error.to_dict(), traceback=cause(error)))
+        report(failed(error, job.id))
     except Exception as error:  # noqa: BLE001  # a fault of ours fails one job; the log has its traceback
         lines = "".join(traceback.format_exception(error))
-        report(Failed(job_id=job.id, error=_words(error).to_dict(), traceback=lines))
+        report(failed(_words(error), job.id, lines))
         return error
     else:
         report(Finished(job_id=job.id))
     return None
 
 
-def cause(error: UserError) -> str:
-    """The traceback of what lies behind an error; "" where nothing does."""
-    return "" if error.__cause__ is None else "".join(traceback.format_exception(error.__cause__))
+def failed(error: UserError, job_id: int = 0, lines: str | None = None) -> Failed:
+    """The end of a job that an error ended; `lines` is the traceback, without it that of what lies behind the error."""
+    if lines is None:
+        cause = error.__cause__
+        lines = "" if cause is None else "".join(traceback.format_exception(cause))
+    plain: dict[str, Any] = error.to_dict()
+    return Failed(job_id=job_id, error=plain, traceback=lines)
 
 
 def _may_stop(event: Event) -> bool:

@@ -11,7 +11,7 @@ from modules.errors import UserError
 from modules.schema import Event, Failed, Finished, Job
 from modules.services.child import Child, WorkerDied
 from modules.services.harden import child_environment
-from modules.services.performing import Generation, cause, perform
+from modules.services.performing import Generation, failed, perform
 from modules.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class InProcessWorker:
             try:
                 self._generation = self._generation or self._build()
             except UserError as error:
-                on_event(Failed(job_id=job.id, error=error.to_dict(), traceback=cause(error)))
+                on_event(failed(error, job.id))
                 return
             perform(self._generation, job, on_event, stop, skip)
         finally:
