@@ -58,13 +58,19 @@ def readable(text: str) -> bool:
 
 
 def _request(text: str) -> GenerationRequest:
-    """The request of a row; of one that another version wrote, what this version understands."""
+    """The request of a row; of one that another version wrote, what this version understands.
+
+    A row that cannot be read at all must not hide the others: it is shown as an empty request.
+    """
     try:
         return GenerationRequest.model_validate_json(text)
     except ValidationError as error:
         wrong = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
+    try:
         data = json.loads(text)
         return GenerationRequest.model_validate({k: v for k, v in data.items() if k not in wrong})
+    except (ValueError, AttributeError, RecursionError):
+        return GenerationRequest()
 
 
 def picture_of(row: sqlite3.Row) -> Picture:

@@ -167,6 +167,7 @@ class ChildWorker:
         finally:
             with self._lock:
                 self._busy = False
+            self._asked_to_stop.discard(job.id)
 
     def cancel(self, job_id: int) -> None:
         """Tell the child; it looks between two steps."""

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from modules.errors import LimitError, UserError, reason
 from modules.schema.options import InputId
 from modules.services.access import on_this_machine
+from modules.services.together import submit_all
 from modules.texts import LANGUAGES
 from modules.ui.bind import field_name, to_request
 from modules.ui.bridge import answer, refusal
@@ -91,14 +92,15 @@ class BatchHandlers(Handlers):
         if not images:
             raise UserError("error.batch.empty", skipped=len(skipped))
         visitor = Visitors.client(request)
-        jobs = []
+        asked = []
         for image, mask in _paired(images, masks, skipped):
             one = {**values, "img2img__image": image.id, "img2img__mode": "img2img"}
             if mask is not None:
                 one |= {"inpaint__mask": mask.id, "img2img__mode": "inpaint"}
             one |= self._resized(one, by)
             # A request that is wrong is wrong for every picture: the first one's error is the answer.
-            jobs.append(self._studio.submit(to_request(one), visitor).id)
+            asked.append(to_request(one))
+        jobs = [job.id for job in submit_all(self._studio, asked, visitor)]
         if not jobs:
             raise UserError("error.batch.masks", found=len(images), masks=len(masks))
         told = [each.told() for each in skipped[:20]]

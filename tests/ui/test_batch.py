@@ -10,6 +10,7 @@ import gradio as gr
 import pytest
 from PIL import Image
 
+from modules.errors import UserError
 from modules.schema import JobState
 from modules.ui.batch import BatchHandlers
 from modules.ui.fields import Tab
@@ -150,3 +151,19 @@ def test_an_inpaint_sketch_is_an_inpainting(studio: FakeStudio):
     assert submit(studio, **given)["kind"] == "error"
     assert submit(studio, **given, inpaint__mask=mask)["kind"] == "submitted"
     assert sources(studio) == [(painted, mask)]
+
+
+def test_when_one_is_refused_none_is_left_in_the_queue(studio: FakeStudio, monkeypatch):
+    queued, cancelled = [], []
+
+    def put(request, client=""):
+        if len(queued) == 2:
+            raise UserError("error.quota.jobs_waiting", had=2, wanted=1, most=2)
+        queued.append(len(queued) + 1)
+        return SimpleNamespace(id=queued[-1])
+
+    monkeypatch.setattr(studio, "submit", put)
+    monkeypatch.setattr(studio, "cancel", cancelled.append)
+    told = submit(studio, batch__images=uploaded(studio, a="red", b="blue", c="green"))
+    assert told["kind"] == "error"
+    assert queued == cancelled == [1, 2]

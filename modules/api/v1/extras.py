@@ -17,6 +17,7 @@ from modules.imaging import infotext, metadata
 from modules.plugins.scripts import Called, Scripts
 from modules.schema import GenerationRequest, Job, JobState, Postprocess
 from modules.schema.options import MAX_TEXT
+from modules.services.together import submit_all
 
 if TYPE_CHECKING:
     from modules.services.front import Studio
@@ -53,7 +54,7 @@ def extras_routes(studio: "Studio", callers: Callers, scripts: Scripts) -> APIRo
                 image=studio.inputs.add(data), name=name[:200], infotext=text[:MAX_TEXT]
             )
             whole.append(studio.resolve(GenerationRequest(postprocess=given, extras=extras)))
-        return [studio.submit(each, client).id for each in whole]
+        return [job.id for job in submit_all(studio, whole, client)]
 
     async def done(
         request: Request, part: Any, args: Mapping[str, JsonValue], pictures: list[tuple[str, str]]

@@ -17,6 +17,7 @@ from modules.errors import UserError
 from modules.imaging import metadata
 from modules.plugins.scripts import Scripts
 from modules.schema import Job
+from modules.services.together import submit_all
 
 if TYPE_CHECKING:
     from modules.services.front import Studio
@@ -39,7 +40,7 @@ def generate_routes(
         asked = translate(body)
         client = callers.name(request)
         whole = [studio.resolve(each) for each in asked.requests]  # all or none
-        jobs = [studio.submit(each, client).id for each in whole]
+        jobs = [job.id for job in submit_all(studio, whole, client)]
         if body.force_task_id:
             tasks.add(client, body.force_task_id, tuple(jobs))
         return asked, jobs
