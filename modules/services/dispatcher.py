@@ -239,9 +239,13 @@ class Dispatcher:
 
     def _tell(self, job: Job, end: Event) -> None:
         """What hears of the end may fail (the count of failures is a file, and the disk may be full): the next job runs."""
-        for tell in (lambda: self._settle(job, end), lambda: self._publish(end)):
+        hear: tuple[Callable[[], object], ...] = (
+            lambda: self._settle(job, end),
+            lambda: self._publish(end),
+        )
+        for each in hear:
             try:
-                tell()
+                each()
             except Exception:  # whatever it is, the job is over and written down
                 log.exception("after job %d", job.id)
 

@@ -17,8 +17,8 @@ class Tasks:
     def add(self, client: str, task: str, jobs: tuple[int, ...]) -> None:
         """A request became these jobs."""
         with self._lock:
-            for old in self._jobs.pop((client, task), ()):  # clients use a name again
-                self._names.pop(old, None)
+            for job in self._jobs.pop((client, task), ()):  # clients use a name again
+                self._names.pop(job, None)
             self._jobs[client, task] = jobs
             self._names.update(dict.fromkeys(jobs, task))
             while len(self._jobs) > MOST:
