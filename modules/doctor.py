@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from modules.doctor_driver import Driver, find_driver
 from modules.errors import UserError, reason
 from modules.services.instance import InstanceLock
 from modules.settings import PROJECT, Settings
@@ -26,7 +27,8 @@ import json, torch
 cuda = torch.cuda.is_available()
 print(json.dumps({
     "version": torch.__version__,
-    "cuda_build": torch.version.cuda or getattr(torch.version, "hip", None) or "",
+    "cuda_build": torch.version.cuda or "",
+    "rocm_build": getattr(torch.version, "hip", None) or "",
     "device": "cuda" if cuda else "mps" if torch.backends.mps.is_available() else "cpu",
     "name": torch.cuda.get_device_name(0) if cuda else "",
     "memory": torch.cuda.get_device_properties(0).total_memory if cuda else 0,
@@ -70,7 +72,8 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Everything there is to say, good news included."""
-    findings = [*_python(), *_packages(), *_torch(), *_memory()]
+    driver = find_driver()
+    findings = [*_python(), *_packages(), *_driver(driver), *_torch(driver), *_memory()]
     findings += [*_disk(settings), *_writable(settings), *_database(settings)]
     findings += [*_models(settings), *_extensions(settings), *_port(settings)]
     return findings
@@ -123,7 +126,24 @@ def _packages() -> Iterator[Finding]:
         yield Finding("packages", Level.GOOD, "doctor.packages.ok", {"count": len(wanted)})
 
 
-def _torch() -> Iterator[Finding]:
+def _driver(driver: Driver | None) -> Iterator[Finding]:
+    if driver is None:
+        yield Finding("driver", Level.GOOD, "doctor.driver.none")
+        return
+    values = {
+        "version": driver.version or "?",
+        "cards": ", ".join(driver.cards) or "?",
+        "rocm": driver.rocm or "-",
+        "why": driver.why or "",
+    }
+    maker = driver.maker.lower()
+    if driver.why is not None:
+        yield Finding("driver", Level.WARNING, f"doctor.driver.{maker}.broken", values)
+    else:
+        yield Finding("driver", Level.GOOD, f"doctor.driver.{maker}", values)
+
+
+def _torch(driver: Driver | None) -> Iterator[Finding]:
     # In a process of its own: a torch that does not fit the machine may crash or hang.
     try:
         answer = subprocess.run(
@@ -146,8 +166,15 @@ def _torch() -> Iterator[Finding]:
         last = (answer.stderr.strip().splitlines() or [f"exit {answer.returncode}"])[-1]
         yield Finding("torch", Level.BROKEN, "doctor.torch.broken", {"why": last})
         return
-    if facts["device"] == "cpu" and facts["cuda_build"] and shutil.which("nvidia-smi"):
-        yield Finding("torch", Level.WARNING, "doctor.torch.no_gpu", facts)
+    cuda, rocm = facts["cuda_build"], facts.get("rocm_build", "")
+    facts["build"] = f"CUDA {cuda}" if cuda else f"ROCm {rocm}" if rocm else "-"
+    if facts["device"] == "cpu" and driver is not None and driver.why is None:
+        facts["maker"] = driver.maker
+        fits = {"NVIDIA": cuda, "AMD": rocm}.get(driver.maker)
+        # What is beside an AMD or Apple processor anyway is no card that somebody has bought for this.
+        level = Level.WARNING if fits or driver.maker == "NVIDIA" else Level.GOOD
+        key = "doctor.torch.no_gpu" if fits else "doctor.torch.other_build"
+        yield Finding("torch", level, key, facts)
     elif facts["device"] == "cpu":
         yield Finding("torch", Level.GOOD, "doctor.torch.cpu", facts)
     else:

@@ -1,7 +1,8 @@
 """Every address that this program answers, with who may ask for it: one table, from which the gate decides.
 
 An address without a row is the owner's alone; `tests/api/test_matrix.py` walks every route of the running
-application, Gradio's included, and fails for one that has no row. docs/sharing.md shows the same table.
+application, Gradio's included, and fails for one that has no row. `tools/routes.py` writes
+the same table into docs/sharing.md.
 """
 
 import re

@@ -30,7 +30,7 @@ class Callers:
         self,
         request: Request,
         all: Annotated[
-            bool, Query(description="everybody's; for the owner at this machine")
+            bool, Query(description="everybody's instead of one's own; for the owner")
         ] = False,
     ) -> Clients | None:
         """Whose jobs the request is about; None is everybody's.
