@@ -331,21 +331,25 @@ def test_a_fault_of_ours_is_said_and_does_not_end_the_queue(make_house, monkeypa
 
 def test_a_problem_that_is_over_is_no_longer_shown_while_nothing_is_queued(make_house, monkeypatch):
     here = make_house()
-    real, problems = here.store.outside_changes, []
+    real, looks, shown = here.store.outside_changes, [], []
 
     def outside_changes():
-        if len(problems) < 1:
-            problems.append(1)
+        looks.append(1)
+        if len(looks) == 3:  # by then the first look has woken the queue, which would say so too
             raise StorageError("error.database.busy", path="x")
         return real()
 
+    def report(problem):
+        if len(looks) >= 3:
+            shown.append(problem)
+        told(problem)
+
+    told = here.hub.report_problem
     monkeypatch.setattr(here.store, "outside_changes", outside_changes)
-    shown = []
-    report = here.hub.report_problem
-    monkeypatch.setattr(here.hub, "report_problem", lambda each: (shown.append(each), report(each)))
+    monkeypatch.setattr(here.hub, "report_problem", report)
     here.studio.start()
-    wait_for(lambda: any(each is not None for each in shown))
-    wait_for(lambda: here.studio.problem is None and shown[-1] is None)
+    wait_for(lambda: shown and shown[0] is not None)
+    wait_for(lambda: here.studio.problem is None)
 
 
 def test_a_file_in_the_rescue_folder_that_claims_to_be_enormous_stops_nobody(

@@ -460,5 +460,5 @@ def test_of_several_jobs_all_are_queued_or_none(here, monkeypatch):
     monkeypatch.setattr(here.studio, "submit", put)
     monkeypatch.setattr(here.studio, "cancel", cancelled.append)
     images = [b64(picture(each)) for each in ("red", "blue")]
-    refused(here.client(), "img2img", init_images=images)
+    refused(here.client(), "img2img", init_images=images, batch_size=2)
     assert queued == cancelled == [1]
