@@ -24,7 +24,7 @@ from modules.services.front import Studio
 from modules.services.generation import GenerationService, Previews
 from modules.services.harden import harden
 from modules.services.hub import Hub
-from modules.services.inputs import InputPictures
+from modules.services.inputs import InputPictures, KeepingPictures
 from modules.services.jobs import JobStore
 from modules.services.models import Models
 from modules.services.names import SamplerNames
@@ -131,7 +131,8 @@ def build_worker(settings: Settings) -> GenerationService:
         return load_vae(path, parts, converter.get)
 
     board = Board(settings.running_file)
-    plugins = _plugins(settings, "worker", board.inside)
+    inputs = KeepingPictures(_inputs_folder(settings))
+    plugins = _plugins(settings, "worker", board.inside, inputs)
     return GenerationService(
         find_model=models.find,
         cache=ModelCache(settings.model_cache_bytes, loaded, release),
@@ -143,7 +144,8 @@ def build_worker(settings: Settings) -> GenerationService:
         limits=settings.limits,
         previews=Previews(settings.spool_dir, settings.preview_every),
         version=__version__,
-        inputs=_inputs(settings),
+        inputs=inputs,
+        kept=inputs.taken,
         upscalers=plugins.upscaling,
         samplers=plugins.samplers,
         vaes=Vaes(_vae_files(settings), loaded_vae, hashes.short_of),
@@ -215,11 +217,18 @@ def _vae_files(settings: Settings) -> VaeFiles:
 
 
 def _inputs(settings: Settings) -> InputPictures:
-    return InputPictures(settings.data_dir / "data" / "inputs")
+    return InputPictures(_inputs_folder(settings))
+
+
+def _inputs_folder(settings: Settings) -> Path:
+    return settings.data_dir / "data" / "inputs"
 
 
 def _plugins(
-    settings: Settings, process: Process = "page", inside: Inside | None = None
+    settings: Settings,
+    process: Process = "page",
+    inside: Inside | None = None,
+    inputs: InputPictures | None = None,
 ) -> Plugins:
     return Plugins.load(
         settings.extensions_dir,
@@ -229,7 +238,7 @@ def _plugins(
             settings.data_dir / "data" / "extensions",
             settings.device,
             settings.converted_dir,
-            _inputs(settings),
+            inputs or _inputs(settings),
         ),
         process=process,
         safe_mode=settings.safe_mode,

@@ -4,7 +4,7 @@ import base64
 import io
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from modules.plugins import Host, problem
@@ -72,8 +72,8 @@ def router(host: Host, queue: Any) -> APIRouter:
         return {"control_types": _types(host)}
 
     @made.post("/controlnet/detect")
-    def detect(sent: Detect) -> dict[str, Any]:
-        return _detected(host, queue, sent)
+    def detect(sent: Detect, request: Request) -> dict[str, Any]:
+        return _detected(host, queue, sent, request)
 
     return made
 
@@ -98,7 +98,7 @@ def _types(host: Host) -> dict[str, Any]:
     return found
 
 
-def _detected(host: Host, queue: Any, sent: Detect) -> dict[str, Any]:
+def _detected(host: Host, queue: Any, sent: Detect, caller: Request) -> dict[str, Any]:
     from .maps import preprocessed
 
     module = module_named(sent.controlnet_module)
@@ -109,8 +109,8 @@ def _detected(host: Host, queue: Any, sent: Detect) -> dict[str, Any]:
     for number, picture in enumerate(pictures):
         masks = sent.controlnet_masks
         unit = Unit(
-            image=queue.keep(picture),
-            mask_image=queue.keep(masks[number]) if number < len(masks) else "",
+            image=queue.keep(picture, caller),
+            mask_image=queue.keep(masks[number], caller) if number < len(masks) else "",
             module=module.name,
             processor_res=sent.controlnet_processor_res,
             threshold_a=sent.controlnet_threshold_a,

@@ -4,12 +4,14 @@ A page in the same browser can send requests to localhost, and a foreign domain 
 rebinding). Gradio's own check withholds headers but carries the request out; this one refuses it.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from modules.errors import UserError
+from modules.services.access import Role
 from modules.services.reach import EVERYWHERE, Reach
 from modules.texts import LANGUAGES
 
@@ -25,6 +27,10 @@ ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LONGEST = 255
 """Bytes of one part of a path: what file systems take, and asking them for more is an error of theirs."""
+_REST, _REST_SECONDS = 128 * 2**20, 10.0
+"""Of a body that is too large so much more is read, for so long: most clients look at the answer once all is sent."""
+_REST_OF_STRANGERS = 2**20
+"""Of one who has not logged in."""
 _SHUT = (
     "/monitoring",
     "/gradio_api/monitoring",
@@ -106,20 +112,24 @@ class Guard:
         if refused is not None:
             await _refuse(scope, receive, send, *refused)
             return
-        most = self._max_body
+        most, rest = self._max_body, _REST
         if self._gate is not None:
             verdict = self._gate.judge(scope, headers)
             if verdict.refusal is not None:
                 await _turn_away(scope, receive, send, headers, verdict.refusal)
                 return
             most = most if verdict.body < 0 else min(most, verdict.body)
+            if verdict.identity.role is Role.ANYBODY:
+                rest = _REST_OF_STRANGERS
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
             return
         if _length(headers) > most:
-            await _refuse(scope, receive, send, 413, _too_large(most))
+            # Who asks first whether he may send waits for the answer and has sent nothing.
+            waits = headers.get(b"expect", b"").lower() == b"100-continue"
+            await _refuse_large(receive, send, _too_large(most), 0 if waits else rest)
             return
-        await self._serve(scope, receive, send, most)
+        await self._serve(scope, receive, send, most, rest)
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, UserError] | None:
         hosts = [value for key, value in scope.get("headers", ()) if key.lower() == b"host"]
@@ -148,16 +158,20 @@ class Guard:
             return 413, _too_large(self._max_body)
         return None
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, most: int) -> None:
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, most: int, rest: int
+    ) -> None:
         seen = 0
         started = False
+        whole = False
 
         def too_large() -> bool:
             return seen > most and not started
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, whole
             message = await receive()
+            whole = not message.get("more_body", False)
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
                 if seen > most:
@@ -179,7 +193,7 @@ class Guard:
             if not too_large():
                 raise
         if too_large():
-            await _refuse(scope, receive, send, 413, _too_large(most))
+            await _refuse_large(receive, send, _too_large(most), 0 if whole else rest)
 
 
 _OWN_SITES = (b"same-origin", b"none")
@@ -242,9 +256,49 @@ async def _refuse(
         *_HEADERS,
     ]
     if status == 413:
-        headers.append((b"connection", b"close"))  # the rest of the body is not wanted
+        headers.append((b"connection", b"close"))  # nobody knows where the body ends
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse_large(receive: Receive, send: Send, error: UserError, rest: int) -> None:
+    """Answer, read up to `rest` bytes of what still comes, and close.
+
+    A connection that is closed while something comes is reset, and a client that is still sending never sees the answer.
+    """
+    body = _said(error)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"connection", b"close"),
+        *_HEADERS,
+    ]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    try:
+        async with asyncio.timeout(_REST_SECONDS):
+            while rest > 0:
+                message = await receive()
+                if not message.get("more_body", False):  # it is over, or nobody is there any more
+                    break
+                rest -= len(message.get("body", b""))
+    except TimeoutError:
+        pass  # whoever sends so slowly is cut off
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _said(error: UserError) -> bytes:
+    """An error for every client: of `/api/v2` (`error`), of the old API (`detail`), and for the page (by language)."""
+    messages = {language: error.message(language) for language in LANGUAGES}
+    said = {
+        **messages,
+        "key": error.key,
+        "message": error.message(),
+        "messages": messages,
+        "field": None,
+    }
+    return json.dumps({"error": said, "detail": error.message()}).encode()
 
 
 async def _turn_away(
@@ -259,17 +313,7 @@ async def _turn_away(
         status, body = 303, b""
         more = [(b"location", b"/login")]
     else:
-        error = refusal.error
-        said = {
-            "key": error.key,
-            "message": error.message(),
-            "messages": {language: error.message(language) for language in LANGUAGES},
-            "field": None,
-        }
-        status, body = (
-            refusal.status,
-            json.dumps({"error": said, "detail": error.message()}).encode(),
-        )
+        status, body = refusal.status, _said(refusal.error)
         more = [(b"content-type", b"application/json"), *refusal.headers]
     answer = [
         *more,

@@ -1,7 +1,7 @@
 """Pictures that people hand in, and what pictures say of themselves: `/ui/inputs`, `/ui/read`.
 
 The body of a request is the picture's file itself; the guard in front has limited its size. What is kept is kept once
-under the hash of its pixels, so the number that comes back leads to nothing but what its owner already has.
+under the hash of its pixels; that hash is no secret, so a guest is shown what he handed in himself and nothing else.
 """
 
 import io
@@ -21,6 +21,7 @@ from modules.texts import LANGUAGES
 
 if TYPE_CHECKING:
     from modules.services.front import Studio
+    from modules.services.handed_in import OwnInputs
 
 _NAMELESS = "upload"
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -33,11 +34,8 @@ def input_routes(studio: "Studio", visitors: Visitors, max_bytes: int) -> APIRou
 
     @router.post("/inputs")
     async def add(request: Request, name: str = _NAMELESS) -> JSONResponse:
-        return await _with_body(
-            request,
-            max_bytes,
-            lambda data: _kept(studio, studio.inputs.add(data, name[:200]), data),
-        )
+        inputs = studio.inputs.of(visitors.client(request))
+        return await _with_body(request, max_bytes, lambda data: _kept(inputs, data, name[:200]))
 
     @router.post("/inputs/from/{number}")
     def from_picture(request: Request, number: str) -> JSONResponse:
@@ -45,14 +43,14 @@ def input_routes(studio: "Studio", visitors: Visitors, max_bytes: int) -> APIRou
             found = studio.picture(number_of(number))
             studio.job(found.job_id, visitors.who(request))  # not somebody else's
             data = studio.picture_file(found.id).read_bytes()
-            return _kept(studio, studio.inputs.add(data), data)
+            return _kept(studio.inputs.of(visitors.client(request)), data)
 
         return _answer(copied)
 
     @router.get("/inputs/{name}")
-    def show(name: str) -> Response:
+    def show(request: Request, name: str) -> Response:
         try:
-            path = studio.inputs.path(name)
+            path = studio.inputs.of(visitors.client(request)).path(name)
         except UserError as error:
             return _refused(error)
         return FileResponse(path, media_type="image/png", headers=_FOREVER)
@@ -85,10 +83,11 @@ async def _with_body(
     return await run_in_threadpool(_answer, lambda: made(bytes(data)))
 
 
-def _kept(studio: "Studio", name: str, data: bytes) -> dict[str, Any]:
-    width, height = studio.inputs.size(name)
+def _kept(inputs: "OwnInputs", data: bytes, name: str = _NAMELESS) -> dict[str, Any]:
+    number = inputs.add(data, name)
+    width, height = inputs.size(number)
     text = metadata.decode(io.BytesIO(data)).infotext or ""
-    return {"id": name, "width": width, "height": height, "infotext": text[:MAX_TEXT]}
+    return {"id": number, "width": width, "height": height, "infotext": text[:MAX_TEXT]}
 
 
 def _said(studio: "Studio", data: bytes, name: str) -> dict[str, Any]:

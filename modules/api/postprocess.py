@@ -38,11 +38,12 @@ def postprocess_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
     @router.post("/postprocess")
     def queue(asked: Asked, request: Request) -> JSONResponse:
         try:
+            client = visitors.client(request)
             whole = [
-                studio.resolve(GenerationRequest(postprocess=each, extras=asked.extras))
+                studio.resolve(GenerationRequest(postprocess=each, extras=asked.extras), client)
                 for each in asked.pictures
             ]
-            jobs = submit_all(studio, whole, visitors.client(request))
+            jobs = submit_all(studio, whole, client)
         except UserError as error:
             texts = {language: error.message(language) for language in LANGUAGES}
             return _json({"error": texts}, 400)

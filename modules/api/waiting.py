@@ -72,9 +72,10 @@ class WaitingQueue:
         self._studio = studio
         self._visitors = visitors
 
-    def keep(self, image: str) -> str:
+    def keep(self, image: str, caller: Request | None = None) -> str:
         """See `ServerQueue`."""
-        return self._studio.inputs.add(decode_image(image))
+        client = "" if caller is None else self._visitors.client(caller)
+        return self._studio.inputs.of(client).add(decode_image(image))
 
     def run(self, request: GenerationRequest, caller: Request) -> Sequence[Path]:
         """See `ServerQueue`."""

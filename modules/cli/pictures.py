@@ -33,7 +33,7 @@ def img2img(run: Run) -> int:
     options = run.options
     return _pictures(
         run,
-        lambda studio: words.img2img(options, studio.inputs, studio.model(options.model)),
+        lambda studio: words.img2img(options, studio.inputs.of("cli"), studio.model(options.model)),
     )
 
 

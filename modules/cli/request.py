@@ -19,7 +19,7 @@ Numbers = tuple[Callable[[str], int], Callable[[str], float]]
 
 
 class Inputs(Protocol):
-    """Where pictures are handed in: `services.inputs.InputPictures`, or a server far away."""
+    """Where pictures are handed in: `services.handed_in.OwnInputs`, or a server far away."""
 
     def add(self, data: bytes, name: str = ...) -> str: ...
     def size(self, name: str) -> tuple[int, int]: ...

@@ -39,7 +39,7 @@ class TerminalQueue:
         """See `Queue`."""
         from modules.imaging import metadata
 
-        kept = self._open().inputs.add(data, name)
+        kept = self._open().inputs.of("cli").add(data, name)
         text = metadata.decode(io.BytesIO(data)).infotext or ""
         return Postprocess(image=kept, name=name[:200], infotext=text[:MAX_TEXT])
 

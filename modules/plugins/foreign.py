@@ -44,8 +44,10 @@ class ForeignRoutes:
 class ServerQueue(Protocol):
     """The queue of the running server, as the routes of an extension see it; each call may wait, so call it in `def`."""
 
-    def keep(self, image: str) -> str:
+    def keep(self, image: str, caller: Any = None) -> str:
         """Hand in a picture as clients send it (base64 or a `data:` address); its id, by which requests name it.
+
+        `caller` is FastAPI's `Request`: a guest may name those pictures alone that were handed in as his.
 
         Raises:
             UserError: it is no picture, damaged, or too large.

@@ -47,7 +47,10 @@ class Host:
         return kind.files(self.models)
 
     def open_picture(self, name: str) -> Image.Image:
-        """A picture that somebody handed in (`/ui/inputs` gives the id), RGB or RGBA.
+        """A picture that somebody handed in (`/ui/inputs` gives the id), RGB or RGBA, whoever that was.
+
+        What a guest's request names, in its fields and in the options of extensions, is his: others are refused before
+        an extension sees them. Open no picture of which the id came another way.
 
         Raises:
             UserError: there is none of that id, or its file is damaged.
@@ -58,6 +61,8 @@ class Host:
 
     def keep_picture(self, image: Image.Image) -> str:
         """Keep a picture of your making beside those; its id, by which `/ui/inputs/<id>` shows it.
+
+        In a job it belongs to whoever asked for that; kept by the page's part, the owner alone is shown it.
 
         Raises:
             StorageError: the folder refuses.

@@ -61,6 +61,13 @@ class ImageSaved(_Event):
     infotext: str
 
 
+class InputsKept(_Event):
+    """Extensions keep pictures of their making beside those that were handed in: whoever asked for the job has them."""
+
+    type: Literal["kept"] = "kept"
+    inputs: tuple[str, ...]
+
+
 class Warned(_Event):
     """Something the user should know although the job goes on; kept with the job."""
 
@@ -96,7 +103,8 @@ class Failed(_Event):
 
 
 Event = Annotated[
-    StageChanged | StepDone | ImageSaved | Warned | Finished | Failed, Field(discriminator="type")
+    StageChanged | StepDone | ImageSaved | InputsKept | Warned | Finished | Failed,
+    Field(discriminator="type"),
 ]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 

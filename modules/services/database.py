@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,10 @@ READERS = 4
 """So many threads may read at once; more wait for one another."""
 
 
+Migration = str | Callable[[sqlite3.Connection], None]
+"""Statements, or a function where statements do not reach."""
+
+
 class Database:
     """One file. Several threads may share a `Database`, several processes may open the same file.
 
@@ -26,7 +30,9 @@ class Database:
     Raises, from every method: StorageError when the disk is full, read-only or gone, or the file is damaged.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[str], *, durable: bool = True) -> None:
+    def __init__(
+        self, path: Path, migrations: Sequence[Migration], *, durable: bool = True
+    ) -> None:
         self._path = path
         self._synchronous = "FULL" if durable else "NORMAL"
         self._lock = threading.RLock()
@@ -60,14 +66,17 @@ class Database:
         current: sqlite3.Connection | None = getattr(self._here, "connection", None)
         return self._writer if current is None else current
 
-    def _migrate(self, migrations: Sequence[str]) -> None:
+    def _migrate(self, migrations: Sequence[Migration]) -> None:
         with self._transaction() as db:
             have = int(db.execute("PRAGMA user_version").fetchone()[0])
             if have > len(migrations):
                 raise StorageError("error.database.newer", path=self._path)
-            for version, script in enumerate(migrations[have:], start=have + 1):
-                for statement in script.split(";"):
-                    db.execute(statement)
+            for version, step in enumerate(migrations[have:], start=have + 1):
+                if isinstance(step, str):
+                    for statement in step.split(";"):
+                        db.execute(statement)
+                else:
+                    step(db)
                 db.execute(f"PRAGMA user_version = {version}")
 
     @contextmanager

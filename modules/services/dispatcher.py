@@ -15,6 +15,7 @@ from modules.schema import (
     Failed,
     Finished,
     ImageSaved,
+    InputsKept,
     Job,
     JobState,
     Warned,
@@ -293,19 +294,21 @@ class _Record:
         self._store = dispatcher._store
         self._job = job
         self._log = JobLog(log, job.id)
-        self._unwritten: list[ImageSaved] = []
+        self._unwritten: list[ImageSaved | InputsKept] = []
         self._death: WorkerDied | None = None
         self.end: Event | None = None
 
     def take(self, event: Event) -> None:
         """One event of the worker: first the row, then the watchers."""
         match event:
-            case ImageSaved():
+            case ImageSaved() | InputsKept():
                 try:
-                    self._store.add_picture(self._job.id, event)
+                    self._write(event)
                 except StorageError as error:
                     self._log.error("%s", error)
                     self._unwritten.append(event)  # the file is there; the row follows in `close`
+                if isinstance(event, InputsKept):
+                    return  # nothing to watch
             case Warned():
                 try:
                     self._store.warn(self._job.id, event.warning)
@@ -318,6 +321,12 @@ class _Record:
                 return
         self._dispatcher._hub.apply(event)
         self._dispatcher._publish(event)
+
+    def _write(self, event: ImageSaved | InputsKept) -> None:
+        if isinstance(event, ImageSaved):
+            self._store.add_picture(self._job.id, event)
+        else:
+            self._store.hand_in(self._job.client, event.inputs)
 
     def died(self, death: WorkerDied) -> None:
         """The worker's process is gone."""
@@ -338,7 +347,7 @@ class _Record:
     def close(self) -> Job:
         """Write how it ended; may be called again when the disk refused."""
         while self._unwritten:
-            self._store.add_picture(self._job.id, self._unwritten[0])
+            self._write(self._unwritten[0])
             self._unwritten.pop(0)
         job_id = self._job.id
         match self.end:

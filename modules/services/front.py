@@ -21,6 +21,7 @@ from modules.schema.guests import GuestLimits
 from modules.services import postprocessing
 from modules.services.dispatcher import Dispatcher
 from modules.services.drafts import Drafts
+from modules.services.handed_in import HandedIn
 from modules.services.hub import Hub, Progress
 from modules.services.inputs import InputPictures
 from modules.services.jobs import Clients, JobStore, PictureSearch, Totals
@@ -70,7 +71,7 @@ class Studio(Stock):
         super().__init__(models, plugins, vaes)
         self.limits = limits
         self.default_model = default_model
-        self.inputs = inputs
+        self.inputs = HandedIn(inputs, store)
         self.drafts = drafts
         self.embeddings = embeddings
         """Names of a model's textual inversions, with the tokens that each takes."""
@@ -110,21 +111,23 @@ class Studio(Stock):
 
     # ------------------------------------------------------------------------------------------- jobs
 
-    def resolve(self, request: GenerationRequest) -> GenerationRequest:
-        """The request as it would be run: nothing left open but a random seed.
+    def resolve(self, request: GenerationRequest, client: str) -> GenerationRequest:
+        """The request as it would be run for `client`: nothing left open but a random seed.
 
         Raises:
-            UserError: says what is wrong with it.
+            UserError: says what is wrong with it; a guest's may name no input picture but his own.
         """
+        inputs = self.inputs.of(client)
+        inputs.check(request)  # before any extension sees it
         if request.postprocess is not None:
-            found = self._plugins.check(postprocessing.resolve(request, self.inputs.size))
+            found = self._plugins.check(postprocessing.resolve(request, inputs.size))
             request_json(found)
             return found
         request.check(self.limits)
         card = self._models.find(request.model)
         lookups = Lookups(
             find_model=self._models.find,
-            size_of=self.inputs.size,
+            size_of=inputs.size,
             upscalers=lambda: [row.name for row in self._plugins.upscalers()],
             vae=self._vaes.fitting,
         )
@@ -135,7 +138,9 @@ class Studio(Stock):
         request_json(resolved)
         return resolved
 
-    def words(self, request: GenerationRequest, most: int = 4) -> list[tuple[str, str]]:
+    def words(
+        self, request: GenerationRequest, client: str, most: int = 4
+    ) -> list[tuple[str, str]]:
         """The prompt and negative prompt of the first `most` pictures, as extensions write them; for a look at them.
 
         A seed that is still to be drawn counts from 0.
@@ -143,7 +148,7 @@ class Studio(Stock):
         Raises:
             UserError: says what is wrong with the request.
         """
-        resolved = self.resolve(request).drawn(lambda: 0)
+        resolved = self.resolve(request, client).drawn(lambda: 0)
         count = min(most, resolved.pictures)
         written = [self._plugins.rewritten(resolved, index) for index in range(count)]
         return [(each.prompt, each.negative_prompt) for each in written]
@@ -156,8 +161,12 @@ class Studio(Stock):
             QuotaError: a guest has had his share.
             StorageError: the queue cannot be written.
         """
-        resolved = self.resolve(request)
-        grid = self._layouts.of(request, resolved) if self._plugins.lays_out(resolved) else None
+        resolved = self.resolve(request, client)
+        grid = (
+            self._layouts.of(request, resolved, client)
+            if self._plugins.lays_out(resolved)
+            else None
+        )
         layout = None if grid is None else grid.layout
         if grid is not None:
             resolved = grid.request

@@ -16,7 +16,9 @@ from modules.imaging.upscale import PLAIN, Upscaler
 from modules.plugins.parameters import flat
 from modules.schema import (
     Cell,
+    Event,
     GenerationRequest,
+    InputsKept,
     Job,
     Limits,
     ModelCard,
@@ -52,13 +54,15 @@ class GenerationService:
         previews: Previews,
         version: str,
         inputs: InputPictures | None = None,
+        kept: Callable[[], tuple[str, ...]] = tuple,
         upscalers: Callable[[], Mapping[str, Upscaler]] = dict,
         samplers: Callable[[], Sequence[Sampler]] = tuple,
         vaes: Vaes | None = None,
         misfits: Callable[[Any], Sequence[str]] = lambda parts: (),
     ) -> None:
         """`upscalers` and `samplers`: those of extensions, asked for at each job. `misfits`: names of embeddings
-        that are here and not for the model (`modules.library.embeddings.Shelf.misfits`)."""
+        that are here and not for the model (`modules.library.embeddings.Shelf.misfits`). `kept`: the input pictures
+        that extensions have kept since it was asked last (`KeepingPictures.taken`)."""
         self._find_model = find_model
         self._cache = cache
         self._plugins = plugins
@@ -68,6 +72,7 @@ class GenerationService:
         self._limits = limits
         self._version = version
         self._inputs = inputs
+        self._kept = kept
         self._upscalers = upscalers
         self._samplers = samplers
         self._vaes = vaes
@@ -88,6 +93,17 @@ class GenerationService:
             UserError: what is wrong with the request, the model, an extension or the disk.
             Cancelled: `report` raised it; pictures that were finished by then are saved.
         """
+        self._kept()  # what is left of an earlier job is not of this one
+
+        def told(event: Event) -> None:
+            kept = self._kept()
+            if kept:
+                report(InputsKept(inputs=kept))
+            report(event)
+
+        self._run(job, told)
+
+    def _run(self, job: Job, report: Report) -> None:
         if job.request.postprocess is not None:
             self._postprocessing().run(job, report)
             return

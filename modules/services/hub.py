@@ -16,6 +16,7 @@ from modules.schema import (
     Failed,
     Finished,
     ImageSaved,
+    InputsKept,
     Job,
     JobState,
     Stage,
@@ -206,7 +207,7 @@ class Hub:
                 return replace(now, saved=now.saved + 1)
             case Warned() if event.warning not in now.warnings:
                 return replace(now, warnings=(*now.warnings, event.warning))
-            case Warned() | Finished() | Failed():
+            case Warned() | InputsKept() | Finished() | Failed():
                 return now  # `end` says it once the row does
 
     def _notify(self) -> None:

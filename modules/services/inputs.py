@@ -10,8 +10,11 @@ import hashlib
 import io
 import os
 import re
+import threading
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageOps
 
@@ -27,6 +30,33 @@ _ALONE = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 def ids_in(text: str) -> frozenset[str]:
     """Every number of an input picture that a text may mean, such as a request or a draft as JSON."""
     return frozenset(_ALONE.findall(text))
+
+
+_FIELDS = (("img2img", "image"), ("img2img", "inpaint", "mask"), ("postprocess", "image"))
+
+
+def named_in(asked: Mapping[str, Any]) -> Iterator[str]:
+    """Every number of an input picture that a request as JSON may name, some of them twice.
+
+    Beside the fields that name one, whatever looks like a number in the options of extensions: only they know which of
+    their texts are one. Prompts and the texts of other pictures name none.
+    """
+    for path in _FIELDS:
+        found: Any = asked
+        for part in path:
+            found = found.get(part) if isinstance(found, Mapping) else None
+        if isinstance(found, str):
+            yield found
+    # Text by text: in JSON an escape before a number, such as that of a form feed, may end in a hexadecimal digit.
+    left: list[Any] = [asked.get("extras")]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield from _ALONE.findall(value.lower())
+        elif isinstance(value, Mapping):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple):
+            left += value
 
 
 class InputPictures:
@@ -111,9 +141,13 @@ class InputPictures:
         Raises:
             UserError: there is none of that id.
         """
-        if not _ID.fullmatch(name) or not self._path(name).is_file():
+        if not self.has(name):
             raise UserError("error.input.missing", id=name[:12])
         return self._path(name)
+
+    def has(self, name: str) -> bool:
+        """Whether there is one of that id."""
+        return bool(_ID.fullmatch(name)) and self._path(name).is_file()
 
     def clean(self, unused_seconds: float, keep: frozenset[str] = frozenset()) -> int:
         """Remove pictures that nobody handed in again for so long, except `keep`; how many.
@@ -135,6 +169,31 @@ class InputPictures:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.png"
+
+
+class KeepingPictures(InputPictures):
+    """For a worker: it remembers what the extensions of a job keep, so that whoever asked for the job may see it."""
+
+    def __init__(
+        self, folder: Path, disk: Disk | None = None, *, max_pixels: int = MAX_PIXELS
+    ) -> None:
+        super().__init__(folder, disk, max_pixels=max_pixels)
+        self._kept: dict[str, None] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, image: Image.Image) -> str:
+        """See `InputPictures`."""
+        name = super().keep(image)
+        with self._lock:
+            self._kept[name] = None
+        return name
+
+    def taken(self) -> tuple[str, ...]:
+        """What was kept since this was asked last."""
+        with self._lock:
+            found = tuple(self._kept)
+            self._kept.clear()
+        return found
 
 
 def _plain(image: Image.Image) -> Image.Image:

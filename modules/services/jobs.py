@@ -18,7 +18,8 @@ from modules.errors import StorageError, UserError
 from modules.schema import GenerationRequest, ImageSaved, Job, JobState, Layout, Picture
 from modules.schema.options import MAX_SEED
 from modules.services import recovery, turns
-from modules.services.database import marks
+from modules.services.database import Migration, marks
+from modules.services.input_rows import InputRows, add_input_rows
 from modules.services.inputs import ids_in
 from modules.services.picture_rows import PictureRows, PictureSearch, Totals
 from modules.services.recovery import MAX_ATTEMPTS
@@ -36,7 +37,7 @@ __all__ = [
 
 
 # One entry per version of the file, applied in order and never changed afterwards; `user_version` counts them.
-MIGRATIONS: tuple[str, ...] = (
+MIGRATIONS: tuple[Migration, ...] = (
     """
     CREATE TABLE jobs (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -86,10 +87,11 @@ MIGRATIONS: tuple[str, ...] = (
         layout TEXT NOT NULL
     )
     """,
+    add_input_rows,
 )
 
 
-class JobStore(PictureRows):
+class JobStore(PictureRows, InputRows):
     """The rows of one data folder.
 
     Raises, from every method: StorageError when the disk is full, read-only or gone, or the file is damaged.

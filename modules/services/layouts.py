@@ -37,15 +37,15 @@ class Layouts:
         plugins: LaysOut,
         axes: Callable[[], Sequence[Axis]],
         limits: Limits,
-        resolve: Callable[[GenerationRequest], GenerationRequest],
+        resolve: Callable[[GenerationRequest, str], GenerationRequest],
     ) -> None:
         self._plugins = plugins
         self._axes = axes
         self._limits = limits
         self._resolve = resolve
 
-    def of(self, asked: GenerationRequest, resolved: GenerationRequest) -> Grid | None:
-        """The grid, or None where the options ask for none.
+    def of(self, asked: GenerationRequest, resolved: GenerationRequest, client: str) -> Grid | None:
+        """The grid that `client` asks for, or None where the options ask for none.
 
         The cells are made of what was asked for, not of what became of it: what was left open is filled in for each by
         its own model's card. They share the seeds, but for those that a cell leaves open itself.
@@ -64,7 +64,7 @@ class Layouts:
         if len(layout.cells) > most:
             raise LimitError("error.layout.cells", found=len(layout.cells), most=most)
         varied = draw_seed()
-        cells = [self._resolved(layout, cell, varied) for cell in layout.cells]
+        cells = [self._resolved(layout, cell, varied, client) for cell in layout.cells]
         work = round(sum(cell.request.work for cell in cells))
         if work > self._limits.max_work:
             raise LimitError("error.limit.work", found=work, most=self._limits.max_work)
@@ -73,14 +73,14 @@ class Layouts:
         )
         return Grid(whole, layout.model_copy(update={"cells": tuple(cells)}))
 
-    def _resolved(self, layout: Layout, cell: Cell, varied: int) -> Cell:
+    def _resolved(self, layout: Layout, cell: Cell, varied: int, client: str) -> Cell:
         request = cell.request
         variation = request.variation
         try:
             if variation is not None and variation.seed == RANDOM_SEED:
                 variation = variation.model_copy(update={"seed": varied})
                 request = request.replace(variation=variation)
-            request = self._resolve(request).drawn(draw_seed)
+            request = self._resolve(request, client).drawn(draw_seed)
         except UserError as error:
             raise UserError("error.layout.cell", cell=_named(layout, cell), why=error) from error
         return cell.model_copy(update={"request": request})

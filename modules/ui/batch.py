@@ -25,7 +25,7 @@ from modules.ui.source import WAYS
 from modules.ui.visitor import Visitors
 
 if TYPE_CHECKING:
-    from modules.services.front import Studio
+    from modules.services.handed_in import OwnInputs
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 MOST = 500
@@ -73,7 +73,7 @@ class BatchHandlers(Handlers):
         by = by if values.pop(field_name("resize", "way"), WAYS[0]) == WAYS[1] else None
         try:
             if values.get("img2img__mode") != "batch":
-                return super().submit(request, **{**values, **self._resized(values, by)})
+                return super().submit(request, **{**values, **self._resized(request, values, by)})
             return self._submit_all(request, values, given, by)
         except UserError as error:
             return refusal(error)
@@ -85,19 +85,19 @@ class BatchHandlers(Handlers):
         given: Mapping[str, str],
         by: float | None,
     ) -> dict[str, Any]:
-        here = on_this_machine(request)
+        here, visitor = on_this_machine(request), Visitors.client(request)
+        inputs = self._studio.inputs.of(visitor)
         skipped: list[Skipped] = []
-        images = list(_collected(self._studio, given["images"], given["folder"], here, skipped))
-        masks = list(_collected(self._studio, given["masks"], given["mask_folder"], here, skipped))
+        images = list(_collected(inputs, given["images"], given["folder"], here, skipped))
+        masks = list(_collected(inputs, given["masks"], given["mask_folder"], here, skipped))
         if not images:
             raise UserError("error.batch.empty", skipped=len(skipped))
-        visitor = Visitors.client(request)
         asked = []
         for image, mask in _paired(images, masks, skipped):
             one = {**values, "img2img__image": image.id, "img2img__mode": "img2img"}
             if mask is not None:
                 one |= {"inpaint__mask": mask.id, "img2img__mode": "inpaint"}
-            one |= self._resized(one, by)
+            one |= self._resized(request, one, by)
             # A request that is wrong is wrong for every picture: the first one's error is the answer.
             asked.append(to_request(one))
         jobs = [job.id for job in submit_all(self._studio, asked, visitor)]
@@ -106,19 +106,21 @@ class BatchHandlers(Handlers):
         told = [each.told() for each in skipped[:20]]
         return answer("submitted", job=jobs[0], count=len(jobs), skipped=told, left=len(skipped))
 
-    def _resized(self, values: Mapping[str, Any], by: float | None) -> dict[str, int]:
+    def _resized(
+        self, request: gr.Request, values: Mapping[str, Any], by: float | None
+    ) -> dict[str, int]:
         """Width and height of the picture that `values` name times `by`; nothing where that is None."""
         image = values.get("img2img__image")
         if by is None or not image:
             return {}
         if not isinstance(by, int | float) or not 0 < by <= MOST_SCALE:
             raise UserError("error.field", field="resize.scale", found=by, why=f"0–{MOST_SCALE}")
-        width, height = self._studio.inputs.size(image)
+        width, height = self._studio.inputs.of(Visitors.client(request)).size(str(image))
         return {"width": max(1, int(width * by)), "height": max(1, int(height * by))}
 
 
 def _collected(
-    studio: "Studio", uploaded: str, folder: str, here: bool, skipped: list[Skipped]
+    inputs: "OwnInputs", uploaded: str, folder: str, here: bool, skipped: list[Skipped]
 ) -> Iterator[Named]:
     """Uploaded pictures and those of a folder.
 
@@ -138,7 +140,7 @@ def _collected(
         try:
             if file.stat().st_size > _MAX_BYTES:
                 raise LimitError("error.api.too_large", most=_MAX_BYTES // 2**20)
-            number = studio.inputs.add(file.read_bytes())
+            number = inputs.add(file.read_bytes())
         except UserError as error:
             skipped.append(Skipped(file.name, error))
         except OSError as error:

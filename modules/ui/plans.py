@@ -60,11 +60,13 @@ def click(studio: "Studio", row: PlanButton) -> Callable[..., dict[str, Any]]:
     def planned(request: gr.Request, **values: Any) -> dict[str, Any]:
         try:
             asked = to_request(values)
+            client = Visitors.client(request)
+            studio.inputs.of(client).check(asked)  # before the extension sees it
             if asked.seed < 0:  # one for all, so that they differ in what was planned alone
                 asked = asked.replace(seed=secrets.randbelow(_SEEDS))
             cells = row.plan(asked)
-            whole = [studio.resolve(cell.request) for cell in cells]
-            jobs = submit_all(studio, whole, Visitors.client(request))
+            whole = [studio.resolve(cell.request, client) for cell in cells]
+            jobs = submit_all(studio, whole, client)
         except UserError as error:
             return refusal(error)
         shown = [

@@ -11,6 +11,7 @@ from modules.ui.bind import to_request
 from modules.ui.bridge import answer, bare, refusal
 from modules.ui.fields import Tab
 from modules.ui.i18n import t
+from modules.ui.visitor import Visitors
 
 if TYPE_CHECKING:
     from modules.services.front import Studio
@@ -37,10 +38,10 @@ def build(tab: Tab, extension: str) -> WrittenButton:
 def click(studio: "Studio", row: WrittenButton) -> Callable[..., dict[str, Any]]:
     """What the button does; nothing is queued."""
 
-    def shown(**values: Any) -> dict[str, Any]:
+    def shown(request: gr.Request, **values: Any) -> dict[str, Any]:
         try:
             asked = to_request(values)
-            words = studio.words(asked, MOST)
+            words = studio.words(asked, Visitors.client(request), MOST)
         except UserError as error:
             return refusal(error)
         prompts = [{"prompt": prompt, "negative": negative} for prompt, negative in words]

@@ -45,13 +45,13 @@ def test_taken_in_and_shown_again(client: TestClient, kind: str):
 def test_what_is_no_picture_is_refused_in_both_languages(
     client: TestClient, studio: FakeStudio, data: bytes, status: int
 ):
-    before = set(studio.inputs.folder.glob("*"))
+    before = set(studio.inputs.pictures.folder.glob("*"))
     answer = client.post("/ui/inputs?name=猫.png", content=data)
     assert answer.status_code == status
     assert answer.json()["error"].keys() == {"en", "zh"}
     if status == 400:
         assert "猫.png" in answer.json()["error"]["en"]
-    assert set(studio.inputs.folder.glob("*")) == before
+    assert set(studio.inputs.pictures.folder.glob("*")) == before
 
 
 def test_a_bomb_is_refused_by_its_header(client: TestClient):
@@ -86,7 +86,7 @@ def test_sent_from_ones_own_pictures_only(client: TestClient, studio: FakeStudio
     number = studio.job(job.id).pictures[0].id
     given = client.post(f"/ui/inputs/from/{number}").json()
     with Image.open(studio.picture_file(number)) as made:
-        assert studio.inputs.open(given["id"]).tobytes() == made.convert("RGB").tobytes()
+        assert studio.inputs.pictures.open(given["id"]).tobytes() == made.convert("RGB").tobytes()
     client.cookies.clear()
     assert client.post(f"/ui/inputs/from/{number}").status_code == 400
     assert client.post("/ui/inputs/from/xyz").status_code == 400

@@ -119,7 +119,7 @@ def test_a_new_model_is_found_without_a_restart():
 
 
 def test_a_start_clears_input_pictures_that_nothing_names(here):
-    inputs, old = here.studio.inputs, time.time() - 2 * UNUSED_SECONDS
+    inputs, old = here.studio.inputs.pictures, time.time() - 2 * UNUSED_SECONDS
     names = [inputs.keep(Image.new("RGB", (8, 8), (level, 0, 0))) for level in range(5)]
     of_a_job, of_a_draft, of_a_batch, of_nobody, fresh = names
     for name in names[:-1]:
@@ -139,6 +139,6 @@ def test_lists_of_the_page(here, tmp_path):
     (tmp_path / "models" / "vae" / "crisp.safetensors").write_bytes(b"x")
     assert here.studio.vaes() == ["crisp"]
     assert set(here.studio.upscalers) > {"Lanczos", "Nearest"}
-    assert here.studio.resolve(ASKED.replace(vae="CRISP")).vae == "crisp"
+    assert here.studio.resolve(ASKED.replace(vae="CRISP"), "").vae == "crisp"
     with pytest.raises(UserError, match="crisp"):
         here.studio.submit(ASKED.replace(vae="gone"))

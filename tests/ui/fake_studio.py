@@ -30,6 +30,7 @@ from modules.schema import (
     StepDone,
 )
 from modules.services.drafts import Drafts
+from modules.services.handed_in import HandedIn
 from modules.services.hub import Hub, Progress
 from modules.services.inputs import InputPictures
 from modules.services.jobs import Clients, JobStore
@@ -81,7 +82,7 @@ class FakeStudio:
         self.hub = Hub()
         self.outputs = Outputs(self.folder / "outputs", self.folder / "rescued")
         self.tokens = TokenCounter(lambda name: CLIP, self.embeddings)
-        self.inputs = InputPictures(self.folder / "data" / "inputs")
+        self.inputs = HandedIn(InputPictures(self.folder / "data" / "inputs"), self.store)
         self.drafts = Drafts(self.folder / "data" / "drafts.sqlite3")
         self.spool = self.folder / "data" / "spool"
         self.spool.mkdir(parents=True, exist_ok=True)
@@ -97,8 +98,10 @@ class FakeStudio:
 
     upscalers = ("Lanczos", "Nearest", "Doubler")
 
-    def words(self, request: GenerationRequest, most: int = 4) -> list[tuple[str, str]]:
-        resolved = self.resolve(request).drawn(lambda: 0)
+    def words(
+        self, request: GenerationRequest, client: str, most: int = 4
+    ) -> list[tuple[str, str]]:
+        resolved = self.resolve(request, client).drawn(lambda: 0)
         count = min(most, resolved.pictures)
         written = [
             self.plugins.rewritten(resolved, index) if self.plugins else resolved
@@ -150,11 +153,12 @@ class FakeStudio:
         return Scan((pocket, other))
 
     def submit(self, request: GenerationRequest, client: str = "") -> Job:
-        job = self.store.submit(self.resolve(request), client)
+        job = self.store.submit(self.resolve(request, client), client)
         self.hub.touch()
         return job
 
-    def resolve(self, request: GenerationRequest) -> GenerationRequest:
+    def resolve(self, request: GenerationRequest, client: str) -> GenerationRequest:
+        self.inputs.of(client).check(request)
         cards = {card.name: card for card in self.models().cards}
         name = request.model or self.default_model
         if name not in cards:

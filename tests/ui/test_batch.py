@@ -45,7 +45,9 @@ def submit(studio: FakeStudio, *, local: bool = True, **values: object) -> dict[
 
 
 def uploaded(studio: FakeStudio, **pictures: str) -> str:
-    rows = [{"name": f"{n}.png", "id": studio.inputs.add(png(c))} for n, c in pictures.items()]
+    rows = [
+        {"name": f"{n}.png", "id": studio.inputs.of("").add(png(c))} for n, c in pictures.items()
+    ]
     return json.dumps(rows)
 
 
@@ -92,7 +94,7 @@ def test_a_folder_whose_broken_files_are_left_out(studio: FakeStudio, tmp_path: 
     assert told["count"] == 2
     assert [each["name"] for each in told["skipped"]] == ["broken.png"]
     assert told["skipped"][0]["why"].keys() == {"en", "zh"}
-    assert sources(studio)[0][0] == studio.inputs.add(png("red"))
+    assert sources(studio)[0][0] == studio.inputs.of("").add(png("red"))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_masks_that_fit_no_picture(studio: FakeStudio):
 
 
 def test_the_other_modes_are_one_job(studio: FakeStudio):
-    image = studio.inputs.add(png("red"))
+    image = studio.inputs.of("").add(png("red"))
     told = submit(studio, img2img__mode="img2img", img2img__image=image)
     assert told["kind"] == "submitted"
     assert sources(studio) == [(image, None)]
@@ -145,8 +147,8 @@ def test_resize_by_a_factor_counts_for_each_picture(studio: FakeStudio):
 
 
 def test_an_inpaint_sketch_is_an_inpainting(studio: FakeStudio):
-    painted = studio.inputs.add(png("red"))
-    mask = studio.inputs.add(png("white"))
+    painted = studio.inputs.of("").add(png("red"))
+    mask = studio.inputs.of("").add(png("white"))
     given = {"img2img__mode": "inpaint_sketch", "img2img__image": painted}
     assert submit(studio, **given)["kind"] == "error"
     assert submit(studio, **given, inpaint__mask=mask)["kind"] == "submitted"

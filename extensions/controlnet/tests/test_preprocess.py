@@ -165,7 +165,7 @@ class Queue:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def keep(self, image: str) -> str:
+    def keep(self, image: str, caller: object = None) -> str:
         return self._host.keep_picture(Image.open(io.BytesIO(base64.b64decode(image))))
 
 

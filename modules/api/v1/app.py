@@ -76,7 +76,7 @@ def v1_apps(
         checkpoints,
         scripts,
         stored.read,
-        lambda image: studio.inputs.add(decode_image(image)),
+        lambda client: lambda image: studio.inputs.of(client).add(decode_image(image)),
     )
     app = _app(version, PREFIX, callers)
     app.include_router(generate_routes(studio, callers, translate, scripts, tasks, version))

@@ -30,9 +30,6 @@ def extras_routes(studio: "Studio", callers: Callers, scripts: Scripts) -> APIRo
     """The routes."""
     router = APIRouter(tags=["finished pictures"])
 
-    def keep(image: str) -> str:
-        return studio.inputs.add(decode_image(image))
-
     def serving(part: Any) -> Called:
         called = scripts.serving(part)
         if called is None:
@@ -42,7 +39,8 @@ def extras_routes(studio: "Studio", callers: Callers, scripts: Scripts) -> APIRo
     def queued(
         called: Called, args: Mapping[str, JsonValue], pictures: list[tuple[str, str]], client: str
     ) -> list[int]:
-        options = scripts.read(called, args, keep)
+        inputs = studio.inputs.of(client)
+        options = scripts.read(called, args, lambda image: inputs.add(decode_image(image)))
         if options is None:
             raise UserError("error.postprocess.nothing")
         extras = {called.extension: dict(options)}
@@ -50,10 +48,9 @@ def extras_routes(studio: "Studio", callers: Callers, scripts: Scripts) -> APIRo
         for image, name in pictures:
             data = decode_image(image)
             text = metadata.decode(io.BytesIO(data)).infotext or ""
-            given = Postprocess(
-                image=studio.inputs.add(data), name=name[:200], infotext=text[:MAX_TEXT]
-            )
-            whole.append(studio.resolve(GenerationRequest(postprocess=given, extras=extras)))
+            given = Postprocess(image=inputs.add(data), name=name[:200], infotext=text[:MAX_TEXT])
+            request = GenerationRequest(postprocess=given, extras=extras)
+            whole.append(studio.resolve(request, client))
         return [job.id for job in submit_all(studio, whole, client)]
 
     async def done(

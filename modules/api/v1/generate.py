@@ -37,9 +37,9 @@ def generate_routes(
     router = APIRouter(tags=["pictures"])
 
     def queued(body: Generate, request: Request) -> tuple[Asked, list[int]]:
-        asked = translate(body)
         client = callers.name(request)
-        whole = [studio.resolve(each) for each in asked.requests]  # all or none
+        asked = translate(body, client)
+        whole = [studio.resolve(each, client) for each in asked.requests]  # all or none
         jobs = [job.id for job in submit_all(studio, whole, client)]
         if body.force_task_id:
             tasks.add(client, body.force_task_id, tuple(jobs))

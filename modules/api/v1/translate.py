@@ -49,20 +49,22 @@ class Translator:
         checkpoints: Checkpoints,
         scripts: Scripts,
         stored: Callable[[], Mapping[str, JsonValue]],
-        keep: Keep,
+        keep_of: Callable[[str], Keep],
     ) -> None:
+        """`keep_of`: how pictures are handed in for a client."""
         self._studio = studio
         self._checkpoints = checkpoints
         self._scripts = scripts
         self._stored = stored
-        self._keep = keep
+        self._keep_of = keep_of
 
-    def __call__(self, body: Generate) -> Asked:
-        """The requests.
+    def __call__(self, body: Generate, client: str) -> Asked:
+        """The requests; their pictures are the client's.
 
         Raises:
             UserError: a name that is none, a picture that is none, or what cannot be asked for.
         """
+        keep = self._keep_of(client)
         body, told = recalled(body, self._studio.read_parameters)
         own, idle = checked(body.override_settings or {})
         options = draft(self._stored(), own)
@@ -72,7 +74,7 @@ class Translator:
         card = self._card(options, body)
         fields = self._fields(body, options, card, asked.warnings)
         self._forgive(fields, asked)
-        extras = told | self._extras(body, options, asked)
+        extras = told | self._extras(body, options, asked, keep)
         if isinstance(body, Txt2Img):
             fields |= self._hires(body, fields, card)
             if "hires" in fields:
@@ -80,7 +82,7 @@ class Translator:
             starts: list[Any] = [None]
         else:
             assert isinstance(body, Img2Img)  # there is no third
-            starts = img2img_groups(body, options.img2img, self._keep, asked.warnings)
+            starts = img2img_groups(body, options.img2img, keep, asked.warnings)
         fields |= {"extras": extras, "sampler_options": self._sampler(body, options, fields)}
         asked.requests = _spread(fields, starts)
         return asked
@@ -201,11 +203,13 @@ class Translator:
 
     # ------------------------------------------------------------------------------------------- extensions
 
-    def _extras(self, body: Generate, options: Draft, asked: Asked) -> dict[str, dict[str, Any]]:
+    def _extras(
+        self, body: Generate, options: Draft, asked: Asked, keep: Keep
+    ) -> dict[str, dict[str, Any]]:
         extras: dict[str, dict[str, Any]] = {}
 
         def add(called: Called, args: Any) -> None:
-            found = self._scripts.read(called, args, self._keep)
+            found = self._scripts.read(called, args, keep)
             if found is not None:
                 extras[called.extension] = {**extras.get(called.extension, {}), **found}
                 asked.called.append(called)

@@ -105,7 +105,7 @@ def gallery_routes(studio: "Studio", callers: Callers, max_bytes: int) -> APIRou
     async def hand_in(request: Request) -> InputOut:
         """Hand a picture in; its id is what `img2img.image` and `img2img.inpaint.mask` take.
 
-        The same pixels have the same id. Nothing but the pixels is kept.
+        The same pixels have the same id. Nothing but the pixels is kept. A guest may name what he handed in himself.
         """
         data = bytearray()
         async for piece in request.stream():
@@ -114,8 +114,9 @@ def gallery_routes(studio: "Studio", callers: Callers, max_bytes: int) -> APIRou
                 raise LimitError("error.input.bytes", found=len(data), most=max_bytes)
 
         def kept() -> InputOut:
-            name = studio.inputs.add(bytes(data))
-            width, height = studio.inputs.size(name)
+            inputs = studio.inputs.of(callers.name(request))
+            name = inputs.add(bytes(data))
+            width, height = inputs.size(name)
             return InputOut(id=name, width=width, height=height)
 
         return await run_in_threadpool(kept)

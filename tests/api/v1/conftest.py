@@ -17,12 +17,13 @@ from modules.api.waiting import WaitingQueue
 from modules.library.cards import find
 from modules.plugins.manager import Places, Plugins
 from modules.schema import Limits, ModelCard, ModelDefaults, SizeLimits
+from modules.schema.guests import GuestLimits
 from modules.services.access import Exposure
 from modules.services.dispatcher import Dispatcher
 from modules.services.drafts import Drafts
 from modules.services.front import Studio
 from modules.services.hub import Hub
-from modules.services.inputs import InputPictures
+from modules.services.inputs import KeepingPictures
 from modules.services.jobs import JobStore
 from modules.services.models import Models
 from modules.services.names import SamplerNames
@@ -63,23 +64,30 @@ class Here(Callers):
         return self.studio.jobs(limit=1)[0].request
 
 
-def build(root: Path, extensions: Sequence[str], *, settings: Settings | None = None) -> Here:
+def build(
+    root: Path,
+    extensions: Sequence[str],
+    *,
+    settings: Settings | None = None,
+    guests: GuestLimits | None = None,
+) -> Here:
     engine = FakeGenerate()
     folder = root / "extensions"
     folder.mkdir()
     for name in extensions:
         (folder / name).symlink_to(PROJECT / "extensions" / name)
-    places = Places(root / "models", root / "data" / "extensions", "cpu")
+    inputs = KeepingPictures(root / "data" / "inputs")
+    places = Places(root / "models", root / "data" / "extensions", "cpu", pictures=inputs)
     plugins = Plugins.load(folder, places=places)
     assert all(report.reason is None for report in plugins.reports)
     in_worker = Plugins.load(folder, places=places, process="worker")
     names = SamplerNames(plugins.samplers)
-    inputs = InputPictures(root / "data" / "inputs")
     models = Models(lambda: SimpleNamespace(cards=CARDS, problems=()), find, "tiny")
     made = service(
         root,
         engine,
         inputs=inputs,
+        kept=inputs.taken,
         plugins=in_worker,
         names=names,
         find_model=models.find,
@@ -105,6 +113,7 @@ def build(root: Path, extensions: Sequence[str], *, settings: Settings | None = 
         vaes=VaeFiles(root / "models" / "vae"),
         embeddings=lambda found: {"easyneg": 4},
         dispatcher=dispatcher,
+        guests=guests,
     )
     app = FastAPI(openapi_url=None)
     both = v1_apps(

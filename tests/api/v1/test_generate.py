@@ -287,7 +287,7 @@ def test_a_picture_to_begin_with(here):
     made = img2img(client, denoising_strength=0.5, resize_mode=1, seed=3)
     group = here.last().img2img
     assert (group.denoising_strength, group.resize_mode) == (0.5, "crop_and_resize")
-    assert here.studio.inputs.open(group.image).getpixel((0, 0)) == (255, 0, 0)
+    assert here.studio.inputs.pictures.open(group.image).getpixel((0, 0)) == (255, 0, 0)
     echo = made["parameters"]
     assert echo["init_images"] is None and echo["inpaint_full_res"] is True
     kept = img2img(client, include_init_images=True)["parameters"]

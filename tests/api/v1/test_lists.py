@@ -132,7 +132,9 @@ def test_settings_are_defaults_of_this_api(here):
         "/sdapi/v1/txt2img", json={**SMALL, "override_settings": {"sd_model_checkpoint": "tiny"}}
     )
     assert here.last().model == "tiny"
-    assert here.studio.resolve(type(here.last())()).model == "tiny"  # the page knows nothing of it
+    assert (
+        here.studio.resolve(type(here.last())(), "").model == "tiny"
+    )  # the page knows nothing of it
 
 
 @pytest.mark.parametrize(
