@@ -46,7 +46,9 @@ class ExtensionImporter:
         for name in [
             name for name in list(sys.modules) if name == prefix or name.startswith(prefix + ".")
         ]:
-            del sys.modules[name]
+            sys.modules.pop(
+                name, None
+            )  # an import that was cut takes its own back at the same time
         if extension is not None:
             parent = sys.modules.get(self._package)
             if parent is not None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,6 @@ _FLAGS = (
     "--disable-sync",
 )
 
-
-SLOW = 1.5
-"""Seconds for a step of a picture that a test stops, or looks at while it is made."""
 
 expect.set_options(timeout=60_000)  # a loaded machine is slow, not wrong
 
@@ -68,34 +66,30 @@ class Server:
             self.process.stdout.close()
         self.process = None
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Every picture stops at its third step until the end of the block, for a test that looks at it or stops it."""
+        hold = self.folder / "hold"
+        hold.touch()
+        try:
+            yield
+        finally:
+            hold.unlink(missing_ok=True)
+
     @property
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1].rstrip("/"))
 
 
 @pytest.fixture(scope="session")
-def fake_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[float], Server]]:
-    """Starts one server for each speed that a test asks for."""
-    started: dict[float, Server] = {}
-
-    def get(seconds_per_step: float) -> Server:
-        if seconds_per_step not in started:
-            folder = tmp_path_factory.mktemp("fake")
-            script = str(Path(__file__).parent / "serve_fake.py")
-            command = [sys.executable, script, str(folder), str(seconds_per_step), "{port}"]
-            started[seconds_per_step] = Server(command, folder)
-            started[seconds_per_step].start()
-        return started[seconds_per_step]
-
-    yield get
-    for server in started.values():
-        server.stop()
-
-
-@pytest.fixture(scope="session")
-def server(fake_server: Callable[[float], Server]) -> Server:
-    """Pictures in about a second and a half."""
-    return fake_server(0.06)
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page alone; pictures in about a second and a half, unless they are held."""
+    folder = tmp_path_factory.mktemp("fake")
+    script = str(Path(__file__).parent / "serve_fake.py")
+    server = Server([sys.executable, script, str(folder), "0.06", "{port}"], folder)
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import SLOW, Server, Visit, ready, wait_until
+from tests.browser.conftest import Server, Visit, ready, wait_until
 
 pytestmark = pytest.mark.browser
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
@@ -39,7 +39,7 @@ def serious(page: Page) -> list[str]:
     ]
 
 
-def test_axe_finds_nothing_serious(visit: Callable[..., Visit]):
+def test_axe_finds_nothing_serious(visit: Callable[..., Visit], server: Server):
     seen = visit(reduced_motion="reduce")  # or a colour would be measured while it fades over
     page = seen.page
 
@@ -51,11 +51,12 @@ def test_axe_finds_nothing_serious(visit: Callable[..., Visit]):
             seen.shot(f"{name}-{scheme}")
 
     check("empty")
-    seen.generate("a red apple")
-    expect(page.locator(".nz-stage")).to_contain_text("Step")
-    assert serious(page) == []
-    for accordion in page.locator("#nz-side button.label-wrap").all():
-        accordion.click()
+    with server.held():
+        seen.generate("a red apple")
+        expect(page.locator(".nz-stage")).to_contain_text("Step")
+        assert serious(page) == []
+        for accordion in page.locator("#nz-side button.label-wrap").all():
+            accordion.click()
     seen.wait_done()
     page.locator(".nz-details summary").click()
     check("done")
@@ -75,8 +76,12 @@ def test_nothing_is_fetched_from_elsewhere(visit: Callable[..., Visit], server: 
     assert seen.errors == []
 
 
-def test_keys(visit: Callable[..., Visit], fake_server):
-    seen = visit(url=fake_server(SLOW).url)
+def test_keys(visit: Callable[..., Visit], server: Server):
+    with server.held():
+        _keys(visit())
+
+
+def _keys(seen: Visit):
     page = seen.page
     prompt = page.locator("#nz-prompt textarea")
     expect(prompt).to_be_focused()
@@ -149,7 +154,7 @@ def test_no_text_is_left_untranslated(visit: Callable[..., Visit]):
     assert "__i18n__" not in words
 
 
-def test_small_windows(visit: Callable[..., Visit]):
+def test_small_windows(visit: Callable[..., Visit], server: Server):
     seen = visit(width=390, height=844, color_scheme="dark", has_touch=True)
     page = seen.page
 
@@ -162,12 +167,14 @@ def test_small_windows(visit: Callable[..., Visit]):
 
     fits("empty")
     page.set_viewport_size({"width": 390, "height": 844})
-    seen.generate("a red apple")
-    expect(page.locator(".nz-stage")).to_contain_text("Step")
-    bar, model = page.locator(".nz-bar").bounding_box(), page.locator("#nz-model").bounding_box()
-    assert bar and model
-    assert bar["y"] < model["y"]
-    assert page.evaluate(_TOO_WIDE) == [0]
+    with server.held():
+        seen.generate("a red apple")
+        expect(page.locator(".nz-stage")).to_contain_text("Step")
+        bar = page.locator(".nz-bar").bounding_box()
+        model = page.locator("#nz-model").bounding_box()
+        assert bar and model
+        assert bar["y"] < model["y"]
+        assert page.evaluate(_TOO_WIDE) == [0]
     seen.wait_done()
     for accordion in page.locator("#nz-side button.label-wrap").all():
         accordion.click()
@@ -194,9 +201,12 @@ def test_colours_follow_the_system_and_the_button(visit: Callable[..., Visit]):
     assert page.evaluate(ground) == dark
 
 
-def test_the_queue_shows_and_cancels_own_jobs_only(visit: Callable[..., Visit], fake_server):
-    slow: Server = fake_server(SLOW)
-    seen, other = visit(url=slow.url), visit(url=slow.url)
+def test_the_queue_shows_and_cancels_own_jobs_only(visit: Callable[..., Visit], server: Server):
+    with server.held():
+        _the_queue(visit(), visit())
+
+
+def _the_queue(seen: Visit, other: Visit):
     seen.generate("first of mine")
     expect(seen.page.locator(".nz-stage")).to_contain_text("Step")
     other.generate("not to be read by others")

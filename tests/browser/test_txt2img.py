@@ -6,21 +6,24 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.conftest import SLOW, Server, Visit, ready
+from tests.browser.conftest import Server, Visit, ready
 
 pytestmark = pytest.mark.browser
 
 
-def test_words_become_a_picture_that_can_be_taken_along(visit: Callable[..., Visit], tmp_path):
+def test_words_become_a_picture_that_can_be_taken_along(
+    visit: Callable[..., Visit], server: Server, tmp_path
+):
     seen = visit(permissions=["clipboard-read", "clipboard-write"])
     page = seen.page
     expect(page.locator("#nz-canvas h2")).to_have_text("What would you like to see?")
     seen.shot("empty")
-    seen.generate("a red apple on a blue background")
-    expect(page.locator(".nz-stage")).to_contain_text("Step")
-    expect(page.locator(".nz-preview")).to_be_visible()
-    expect(page.locator("#nz-counter")).to_contain_text("1 in the queue")
-    seen.shot("running")
+    with server.held():
+        seen.generate("a red apple on a blue background")
+        expect(page.locator(".nz-stage")).to_contain_text("Step")
+        expect(page.locator(".nz-preview")).to_be_visible()
+        expect(page.locator("#nz-counter")).to_contain_text("1 in the queue")
+        seen.shot("running")
     seen.wait_done()
     seen.shot("done")
     expect(page.locator("#nz-counter")).to_contain_text("Queue empty")
@@ -59,9 +62,12 @@ def test_a_newcomer_has_a_picture_in_one_click(visit: Callable[..., Visit]):
     expect(seen.page.locator("#nz-prompt textarea")).to_have_value("a red apple")
 
 
-def test_reload_in_the_middle_loses_nothing(visit: Callable[..., Visit], fake_server):
-    slow: Server = fake_server(SLOW)
-    seen = visit(url=slow.url)
+def test_reload_in_the_middle_loses_nothing(visit: Callable[..., Visit], server: Server):
+    with server.held():
+        _reload_in_the_middle(visit())
+
+
+def _reload_in_the_middle(seen: Visit):
     page = seen.page
     page.locator("#nz-negative textarea").fill("ugly 丑")
     page.locator("#nz-aspect label").nth(1).click()
@@ -89,18 +95,18 @@ def test_reload_in_the_middle_loses_nothing(visit: Callable[..., Visit], fake_se
     assert lists["active"] == []
 
 
-def test_skip_leaves_out_the_batch_that_is_being_made(visit: Callable[..., Visit], fake_server):
-    slow: Server = fake_server(SLOW / 3)
-    seen = visit(url=slow.url)
+def test_skip_leaves_out_the_batch_that_is_being_made(visit: Callable[..., Visit], server: Server):
+    seen = visit()
     page = seen.page
     page.locator("#nz-count input[type=number]").fill("2")
-    seen.generate("two frogs")
-    expect(page.locator(".nz-stage")).to_contain_text("Step")
-    skip = page.get_by_role("button", name="Skip", exact=True)
-    expect(skip).to_be_enabled()
-    seen.shot("skip")
-    skip.click()
-    expect(page.locator(".nz-stage")).to_contain_text("2 of 2")
+    with server.held():
+        seen.generate("two frogs")
+        expect(page.locator(".nz-stage")).to_contain_text("Step")
+        skip = page.get_by_role("button", name="Skip", exact=True)
+        expect(skip).to_be_enabled()
+        seen.shot("skip")
+        skip.click()
+        expect(page.locator(".nz-stage")).to_contain_text("2 of 2")
     page.locator("#nz-canvas[data-kind=picture] .nz-result").wait_for()
     lists = page.evaluate("fetch('./ui/lists').then((r) => r.json())")
     job = lists["past"][0]

@@ -278,6 +278,8 @@ class FakeStudio:
             self._stage(job, Stage.DENOISING, batch)
             for step in range(1, steps + 1):
                 time.sleep(self.seconds_per_step)
+                while step == 3 and self._held(job):
+                    time.sleep(0.02)
                 cancelled = self._closed.is_set() or job.id in self.store.cancels()
                 if cancelled or job.id in self.skips:
                     break
@@ -313,6 +315,11 @@ class FakeStudio:
         self.hub.apply(Finished(job_id=job.id, cancelled=cancelled))
         self.store.finish(job.id, state)
         self.hub.end(job.id, state)
+
+    def _held(self, job: Job) -> bool:
+        """Whether somebody wants to look at this picture while it is made: the file `hold` stops it until it is gone."""
+        gone_on = self._closed.is_set() or job.id in self.skips or job.id in self.store.cancels()
+        return (self.folder / "hold").exists() and not gone_on
 
     def _stage(self, job: Job, stage: Stage, batch: int) -> None:
         self.hub.apply(
