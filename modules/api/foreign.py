@@ -16,6 +16,7 @@ from modules.errors import UserError
 from modules.plugins.blame import failed
 from modules.plugins.foreign import ForeignRoutes, ServerQueue
 from modules.plugins.manager import Plugins
+from modules.services.quotas import QuotaError
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def _routes(
 
     def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, UserError)
-        return _said(error, 422)
+        return _said(error, 429 if isinstance(error, QuotaError) else 422)
 
     def broken(request: Request, error: Exception) -> JSONResponse:
         return _said(failed(name, error), 500)

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from modules.api.face import Visitors
 from modules.errors import UserError
 from modules.schema import GenerationRequest, Postprocess
-from modules.services.together import submit_all
 from modules.texts import LANGUAGES
 
 if TYPE_CHECKING:
@@ -38,12 +37,10 @@ def postprocess_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
     @router.post("/postprocess")
     def queue(asked: Asked, request: Request) -> JSONResponse:
         try:
-            client = visitors.client(request)
             whole = [
-                studio.resolve(GenerationRequest(postprocess=each, extras=asked.extras), client)
-                for each in asked.pictures
+                GenerationRequest(postprocess=each, extras=asked.extras) for each in asked.pictures
             ]
-            jobs = submit_all(studio, whole, client)
+            jobs = studio.submit_all(whole, visitors.client(request))
         except UserError as error:
             texts = {language: error.message(language) for language in LANGUAGES}
             return _json({"error": texts}, 400)

@@ -161,21 +161,39 @@ class Studio(Stock):
             QuotaError: a guest has had his share.
             StorageError: the queue cannot be written.
         """
+        (job,) = self.submit_all([request], client)
+        return job
+
+    def submit_all(self, requests: Sequence[GenerationRequest], client: str = "") -> Sequence[Job]:
+        """Queue several jobs, all or none: what is wrong with one, and what a guest has no share for, is said before.
+
+        Raises:
+            UserError, QuotaError, StorageError: as `submit`.
+        """
+        asked = [self._laid_out(request, client) for request in requests]
+        pictures = [
+            each
+            for resolved, layout in asked
+            for each in ([resolved] if layout is None else [cell.request for cell in layout.cells])
+        ]
+        with self._quotas.taken(client, pictures, len(asked)):
+            jobs = self._store.submit_all(asked, client)
+        for job in jobs:
+            JobLog(log, job.id).event("queued", f"job {job.id} is queued", pictures=job.wanted)
+        self._wake()
+        return jobs
+
+    def _laid_out(
+        self, request: GenerationRequest, client: str
+    ) -> tuple[GenerationRequest, Layout | None]:
+        """The request as it is queued, with its cells where it is a grid."""
         resolved = self.resolve(request, client)
         grid = (
             self._layouts.of(request, resolved, client)
             if self._plugins.lays_out(resolved)
             else None
         )
-        layout = None if grid is None else grid.layout
-        if grid is not None:
-            resolved = grid.request
-        pictures = [resolved] if layout is None else [cell.request for cell in layout.cells]
-        with self._quotas.taken(client, pictures):
-            job = self._store.submit(resolved, client, layout)
-        JobLog(log, job.id).event("queued", f"job {job.id} is queued", pictures=job.wanted)
-        self._wake()
-        return job
+        return (resolved, None) if grid is None else (grid.request, grid.layout)
 
     def layout(self, job_id: int, client: Clients | None = None) -> Layout | None:
         """The grid that a job makes; None for any other job.

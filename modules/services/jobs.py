@@ -107,23 +107,39 @@ class JobStore(PictureRows, InputRows):
         self, request: GenerationRequest, client: str = "", layout: Layout | None = None
     ) -> Job:
         """Queue a job. A random seed is drawn here, so that a second attempt makes the same pictures."""
-        request = request.drawn(draw_seed)
+        (job,) = self.submit_all([(request, layout)], client)
+        return job
+
+    def submit_all(
+        self, asked: Sequence[tuple[GenerationRequest, Layout | None]], client: str = ""
+    ) -> Sequence[Job]:
+        """Queue several jobs, in their order; all of them or none."""
         with self._transaction() as db:
-            cursor = db.execute(
-                "INSERT INTO jobs (uid, state, request, client, created) VALUES (?, 'queued', ?, ?, ?)",
-                (secrets.token_hex(4), request.model_dump_json(), client, self._clock()),
+            return [self._add(db, request, client, layout) for request, layout in asked]
+
+    def _add(
+        self,
+        db: sqlite3.Connection,
+        request: GenerationRequest,
+        client: str,
+        layout: Layout | None,
+    ) -> Job:
+        request = request.drawn(draw_seed)
+        cursor = db.execute(
+            "INSERT INTO jobs (uid, state, request, client, created) VALUES (?, 'queued', ?, ?, ?)",
+            (secrets.token_hex(4), request.model_dump_json(), client, self._clock()),
+        )
+        db.execute("UPDATE jobs SET place = id WHERE id = ?", (cursor.lastrowid,))
+        if layout is not None:
+            db.execute(
+                "UPDATE jobs SET cells = ?, sheets = ? WHERE id = ?",
+                (len(layout.cells), layout.sheets, cursor.lastrowid),
             )
-            db.execute("UPDATE jobs SET place = id WHERE id = ?", (cursor.lastrowid,))
-            if layout is not None:
-                db.execute(
-                    "UPDATE jobs SET cells = ?, sheets = ? WHERE id = ?",
-                    (len(layout.cells), layout.sheets, cursor.lastrowid),
-                )
-                db.execute(
-                    "INSERT INTO layouts (job_id, layout) VALUES (?, ?)",
-                    (cursor.lastrowid, layout.model_dump_json(exclude_defaults=True)),
-                )
-            return self._one(cursor.lastrowid or 0)
+            db.execute(
+                "INSERT INTO layouts (job_id, layout) VALUES (?, ?)",
+                (cursor.lastrowid, layout.model_dump_json(exclude_defaults=True)),
+            )
+        return self._one(cursor.lastrowid or 0)
 
     def claim(self, owner: str, job_id: int | None = None) -> Job | None:
         """Take the next queued job (or just `job_id`, if it is queued) and mark it running; None if there is none.

@@ -33,8 +33,10 @@ class Quotas:
         self._lock = threading.Lock()
 
     @contextmanager
-    def taken(self, client: str, requests: Sequence[GenerationRequest]) -> Iterator[None]:
-        """Around the queueing of a job of `client`: its resolved request, or those of the cells of a grid.
+    def taken(
+        self, client: str, requests: Sequence[GenerationRequest], jobs: int = 1
+    ) -> Iterator[None]:
+        """Around the queueing of so many jobs of `client`: the resolved requests of all, of a grid those of its cells.
 
         Raises:
             QuotaError: it is a guest's, and one too many.
@@ -43,15 +45,15 @@ class Quotas:
             yield
             return
         with self._lock:
-            self._check(client, requests)
+            self._check(client, requests, jobs)
             yield
 
-    def _check(self, client: str, requests: Sequence[GenerationRequest]) -> None:
+    def _check(self, client: str, requests: Sequence[GenerationRequest], jobs: int) -> None:
         most, now = self._limits, self._clock()
         waiting = self._store.unfinished(GUEST_PREFIX)
         own = waiting.get(client, 0)
-        _room("jobs_waiting", own, 1, most.jobs_waiting)
-        _room("all_jobs_waiting", sum(waiting.values()), 1, most.all_jobs_waiting)
+        _room("jobs_waiting", own, jobs, most.jobs_waiting)
+        _room("all_jobs_waiting", sum(waiting.values()), jobs, most.all_jobs_waiting)
         day = list(self._store.asked_since(GUEST_PREFIX, now - DAY))
         mine = [(at, asked) for name, at, asked in day if name == client]
         hour = [asked for at, asked in mine if at > now - HOUR]
@@ -77,4 +79,5 @@ def _pictures(asked: Sequence[GenerationRequest]) -> int:
 
 def _room(name: str, had: int, wanted: int, most: int) -> None:
     if had + wanted > most:
-        raise QuotaError(f"error.quota.{name}", had=had, wanted=wanted, most=most)
+        room = max(0, most - had)
+        raise QuotaError(f"error.quota.{name}", had=had, wanted=wanted, most=most, room=room)

@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from modules.errors import LimitError, UserError, reason
 from modules.schema.options import InputId
 from modules.services.access import on_this_machine
-from modules.services.together import submit_all
 from modules.texts import LANGUAGES
 from modules.ui.bind import field_name, to_request
 from modules.ui.bridge import answer, refusal
@@ -92,17 +91,17 @@ class BatchHandlers(Handlers):
         masks = list(_collected(inputs, given["masks"], given["mask_folder"], here, skipped))
         if not images:
             raise UserError("error.batch.empty", skipped=len(skipped))
-        asked = []
+        whole = []
         for image, mask in _paired(images, masks, skipped):
             one = {**values, "img2img__image": image.id, "img2img__mode": "img2img"}
             if mask is not None:
                 one |= {"inpaint__mask": mask.id, "img2img__mode": "inpaint"}
             one |= self._resized(request, one, by)
-            # A request that is wrong is wrong for every picture: the first one's error is the answer.
-            asked.append(to_request(one))
-        jobs = [job.id for job in submit_all(self._studio, asked, visitor)]
-        if not jobs:
+            whole.append(to_request(one))
+        if not whole:
             raise UserError("error.batch.masks", found=len(images), masks=len(masks))
+        # All or none: what a guest has no share for is said before anything is queued.
+        jobs = [job.id for job in self._studio.submit_all(whole, visitor)]
         told = [each.told() for each in skipped[:20]]
         return answer("submitted", job=jobs[0], count=len(jobs), skipped=told, left=len(skipped))
 

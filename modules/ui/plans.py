@@ -9,7 +9,6 @@ import gradio as gr
 
 from modules.errors import UserError
 from modules.plugins.action import Action, Plan
-from modules.services.together import submit_all
 from modules.ui.bind import to_request
 from modules.ui.bridge import answer, bare, refusal
 from modules.ui.fields import Tab
@@ -65,8 +64,7 @@ def click(studio: "Studio", row: PlanButton) -> Callable[..., dict[str, Any]]:
             if asked.seed < 0:  # one for all, so that they differ in what was planned alone
                 asked = asked.replace(seed=secrets.randbelow(_SEEDS))
             cells = row.plan(asked)
-            whole = [studio.resolve(cell.request, client) for cell in cells]
-            jobs = submit_all(studio, whole, client)
+            jobs = studio.submit_all([cell.request for cell in cells], client)
         except UserError as error:
             return refusal(error)
         shown = [

@@ -11,7 +11,7 @@ from modules.schema.guests import GuestLimits
 from modules.schema.options import Hires
 from modules.services.jobs import JobStore
 from modules.services.quotas import DAY, HOUR, QuotaError, Quotas
-from modules.services.together import submit_all
+from tests.services.fakes import house
 
 ANNA, BERT, OWNER = "guest:anna", "guest:bert", "a" * 32
 FEW = GuestLimits(
@@ -169,7 +169,7 @@ def test_every_quota_says_itself_in_both_languages(field: str):
     if field == "megabytes_per_hour":
         error = UserError("error.api.uploads", minutes=3)
     else:
-        error = QuotaError(f"error.quota.{field}", had=7, wanted=8, most=9)
+        error = QuotaError(f"error.quota.{field}", had=7, wanted=8, most=9, room=2)
     for language in ("en", "zh"):
         text = error.message(language)
         assert "error." not in text
@@ -187,15 +187,28 @@ def test_a_grid_counts_for_each_of_its_cells(store: JobStore, quotas: Quotas):
         raise AssertionError("it was let through")
 
 
-def test_several_at_once_are_queued_all_or_none(store: JobStore, quotas: Quotas):
-    class Queue:
-        def submit(self, request: GenerationRequest, client: str = ""):
-            return store.get(submit(store, quotas, client, request))
+def test_several_at_once_are_queued_all_or_none(tmp_path: Path):
+    here = house(tmp_path)
+    here.studio._quotas = Quotas(here.store, FEW)
+    here.studio.submit(asked(), ANNA)
+    with pytest.raises(QuotaError) as refused:
+        here.studio.submit_all([asked()] * 3, ANNA)
+    assert "have 1 jobs" in str(refused.value) and "room for 2" in str(refused.value)
+    assert "2 个" in refused.value.message("zh")
+    with pytest.raises(UserError, match="9999"):  # wrong, and not the first
+        here.studio.submit_all([asked(), asked(steps=9999)], ANNA)
+    assert here.store.unfinished("guest:") == {ANNA: 1}
+    jobs = here.studio.submit_all([asked(), asked()], ANNA)
+    assert [job.id for job in jobs] == [2, 3]
+    assert [each.id for each in here.studio.jobs(ANNA, newest_first=False)] == [1, 2, 3]
+    here.studio.close()
 
-        def cancel(self, number: int):
-            return store.cancel(number)
 
-    with pytest.raises(QuotaError):
-        submit_all(Queue(), [asked()] * 4, ANNA)
-    assert store.unfinished("guest:") == {}
-    assert len(submit_all(Queue(), [asked()] * 3, ANNA)) == 3
+def test_the_share_of_pictures_is_that_of_all_jobs_together(tmp_path: Path):
+    here = house(tmp_path)
+    here.studio._quotas = Quotas(here.store, FEW)
+    with pytest.raises(QuotaError, match=r"with 12 more .* Ask for 10 at the most"):
+        here.studio.submit_all([asked(6)] * 2, ANNA)
+    assert not here.studio.jobs(ANNA)
+    assert len(here.studio.submit_all([asked(5)] * 2, ANNA)) == 2
+    here.studio.close()

@@ -153,9 +153,14 @@ class FakeStudio:
         return Scan((pocket, other))
 
     def submit(self, request: GenerationRequest, client: str = "") -> Job:
-        job = self.store.submit(self.resolve(request, client), client)
-        self.hub.touch()
+        (job,) = self.submit_all([request], client)
         return job
+
+    def submit_all(self, requests: Sequence[GenerationRequest], client: str = "") -> Sequence[Job]:
+        asked = [(self.resolve(request, client), None) for request in requests]
+        jobs = self.store.submit_all(asked, client)
+        self.hub.touch()
+        return jobs
 
     def resolve(self, request: GenerationRequest, client: str) -> GenerationRequest:
         self.inputs.of(client).check(request)

@@ -10,7 +10,6 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from modules.errors import UserError
 from modules.schema import JobState
 from modules.ui.batch import BatchHandlers
 from modules.ui.fields import Tab
@@ -155,17 +154,15 @@ def test_an_inpaint_sketch_is_an_inpainting(studio: FakeStudio):
     assert sources(studio) == [(painted, mask)]
 
 
-def test_when_one_is_refused_none_is_left_in_the_queue(studio: FakeStudio, monkeypatch):
-    queued, cancelled = [], []
-
-    def put(request, client=""):
-        if len(queued) == 2:
-            raise UserError("error.quota.jobs_waiting", had=2, wanted=1, most=2)
-        queued.append(len(queued) + 1)
-        return SimpleNamespace(id=queued[-1])
-
-    monkeypatch.setattr(studio, "submit", put)
-    monkeypatch.setattr(studio, "cancel", cancelled.append)
-    told = submit(studio, batch__images=uploaded(studio, a="red", b="blue", c="green"))
-    assert told["kind"] == "error"
-    assert queued == cancelled == [1, 2]
+def test_one_that_is_refused_keeps_the_others_out(studio: FakeStudio):
+    """Here the second is nobody's picture any more."""
+    rows = json.loads(uploaded(studio, a="red", b="blue"))
+    client = "guest:" + "a" * 32
+    studio.inputs._rows.hand_in(client, [rows[0]["id"]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modules.ui.batch.Visitors.client", lambda request: client)
+        told = submit(studio, batch__images=json.dumps(rows))
+        assert told["kind"] == "error", told
+        assert not studio.jobs()
+        studio.inputs._rows.hand_in(client, [rows[1]["id"]])
+        assert submit(studio, batch__images=json.dumps(rows))["count"] == 2

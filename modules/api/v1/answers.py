@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from modules.api.v2.answers import Denied, Json
 from modules.errors import ExtensionError, LimitError, StorageError, UserError
+from modules.services.quotas import QuotaError
 from modules.texts import LANGUAGES
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     404: {"model": Refusal, "description": "What it needs is not there"},
     413: {"model": Refusal, "description": "Too large"},
     422: {"model": Refusal, "description": "A field or a name is wrong"},
+    429: {"model": Refusal, "description": "A guest has had his share"},
     500: {"model": Refusal, "description": "The job failed"},
     503: {"model": Refusal, "description": "The disk refuses"},
 }
@@ -59,6 +61,8 @@ def status_of(error: UserError) -> int:
     match error:
         case Denied():
             return 403
+        case QuotaError():
+            return 429
         case StorageError():
             return 503
         case LimitError() if error.key == "error.input.bytes":

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, HTTPException
 from pydantic import JsonValue
 
 from modules.api.v1.models import Checkpoints
-from modules.api.v1.options import HASH, MODEL, VAE, by_name, checked
+from modules.api.v1.options import HASH, MODEL, VAE, by_name, checked, is_path
 from modules.api.v1.shapes import Created
+from modules.api.v2.answers import Denied
 from modules.api.v2.callers import Callers
 from modules.errors import UserError
 from modules.services.web_options import WebOptions
@@ -38,7 +39,8 @@ def care_routes(
     @router.get("/options")
     def options() -> dict[str, Any]:
         """The settings that mean something here, and those that clients have set."""
-        now = {name: row.default for name, row in by_name().items()} | dict(stored.read())
+        kept = {name: value for name, value in stored.read().items() if not is_path(name)}
+        now = {name: row.default for name, row in by_name().items()} | kept
         card = checkpoints.default(str(now[MODEL] or ""))
         now[MODEL] = checkpoints.title(card) if card else None
         now[HASH] = checkpoints.sha256(card) or None if card else None
@@ -46,8 +48,14 @@ def care_routes(
 
     @router.post("/options", dependencies=owner)
     def set_options(values: dict[str, JsonValue]) -> None:
-        """Set defaults of this API, for its next requests; a name or value that cannot be changes nothing."""
+        """Set defaults of this API, for its next requests; a name or value that cannot be changes nothing.
+
+        A path is refused, from this machine too: the data folder is named at the start.
+        """
         found, idle = checked(values)
+        paths = sorted(filter(is_path, values))
+        if paths:
+            raise Denied("error.v1.option.path", names=", ".join(paths))
         model = found.get(MODEL)
         if model:
             found[MODEL] = checkpoints.find(str(model)).name

@@ -17,7 +17,6 @@ from modules.imaging import infotext, metadata
 from modules.plugins.scripts import Called, Scripts
 from modules.schema import GenerationRequest, Job, JobState, Postprocess
 from modules.schema.options import MAX_TEXT
-from modules.services.together import submit_all
 
 if TYPE_CHECKING:
     from modules.services.front import Studio
@@ -49,9 +48,8 @@ def extras_routes(studio: "Studio", callers: Callers, scripts: Scripts) -> APIRo
             data = decode_image(image)
             text = metadata.decode(io.BytesIO(data)).infotext or ""
             given = Postprocess(image=inputs.add(data), name=name[:200], infotext=text[:MAX_TEXT])
-            request = GenerationRequest(postprocess=given, extras=extras)
-            whole.append(studio.resolve(request, client))
-        return [job.id for job in submit_all(studio, whole, client)]
+            whole.append(GenerationRequest(postprocess=given, extras=extras))
+        return [job.id for job in studio.submit_all(whole, client)]
 
     async def done(
         request: Request, part: Any, args: Mapping[str, JsonValue], pictures: list[tuple[str, str]]

@@ -17,7 +17,6 @@ from modules.errors import UserError
 from modules.imaging import metadata
 from modules.plugins.scripts import Scripts
 from modules.schema import Job
-from modules.services.together import submit_all
 
 if TYPE_CHECKING:
     from modules.services.front import Studio
@@ -39,8 +38,7 @@ def generate_routes(
     def queued(body: Generate, request: Request) -> tuple[Asked, list[int]]:
         client = callers.name(request)
         asked = translate(body, client)
-        whole = [studio.resolve(each, client) for each in asked.requests]  # all or none
-        jobs = [job.id for job in submit_all(studio, whole, client)]
+        jobs = [job.id for job in studio.submit_all(asked.requests, client)]
         if body.force_task_id:
             tasks.add(client, body.force_task_id, tuple(jobs))
         return asked, jobs

@@ -208,6 +208,11 @@ WITHOUT_EFFECT = frozenset(
 """Settings of the family that have no counterpart; clients set them by habit, so they are told instead of refused."""
 
 
+def is_path(name: str) -> bool:
+    """Whether the setting is a place on this machine's disk: none is set over the network, by nobody."""
+    return name.startswith("outdir_") or name == "control_net_detectedmap_dir"
+
+
 def known(name: str) -> Option | None:
     """The setting of that name; None for one without effect here.
 

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from modules.api.v1.generate import receipt
-from modules.errors import LimitError
 from modules.imaging import metadata
 from modules.plugins import Script
 from modules.schema import GenerationRequest, JobState
@@ -445,20 +444,3 @@ def test_a_script_is_handed_what_its_extension_kept_in_the_first_picture(tmp_pat
     assert receipt(studio, job, "frame") == [{"map": "0"}]
     assert receipt(studio, job, "freeu") is None
     assert receipt(studio, SimpleNamespace(pictures=[]), "frame") is None
-
-
-def test_of_several_jobs_all_are_queued_or_none(here, monkeypatch):
-    """Such as when a guest's share is used up by the first: he is told no, so nothing of his may go on."""
-    queued, cancelled = [], []
-
-    def put(request, client=""):
-        if queued:
-            raise LimitError("error.quota.jobs_waiting", had=1, wanted=1, most=1)
-        queued.append(1)
-        return SimpleNamespace(id=1)
-
-    monkeypatch.setattr(here.studio, "submit", put)
-    monkeypatch.setattr(here.studio, "cancel", cancelled.append)
-    images = [b64(picture(each)) for each in ("red", "blue")]
-    refused(here.client(), "img2img", init_images=images, batch_size=2)
-    assert queued == cancelled == [1]

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from modules.api.v1.app import OPTIONS_FILE
 from modules.schema import JobState
 from tests.api.callers import ANNA, BERT
 from tests.api.v1.conftest import b64, picture
@@ -152,6 +153,33 @@ def test_a_setting_that_cannot_be_changes_nothing(here, values):
     answer = client.post("/sdapi/v1/options", json=values)
     assert answer.status_code == 422 and isinstance(answer.json()["detail"], str)
     assert get(client, "/sdapi/v1/options")["CLIP_stop_at_last_layers"] == 1
+
+
+@pytest.mark.parametrize("name", ["outdir_samples", "outdir_grids", "outdir_whatever_comes"])
+def test_no_path_is_set_over_the_network(here, name):
+    """Not from this machine either, and nothing that stands beside it: it would be told again as if it held."""
+    client = here.client()
+    answer = client.post(
+        "/sdapi/v1/options",
+        json={"CLIP_stop_at_last_layers": 2, name: "/etc", "samples_save": True},
+    )
+    if name == "outdir_whatever_comes":
+        assert answer.status_code == 422
+    else:
+        assert answer.status_code == 403 and name in answer.json()["detail"]
+        assert set(answer.json()["messages"]) == {"en", "zh"}
+    now = get(client, "/sdapi/v1/options")
+    assert name not in now and now["CLIP_stop_at_last_layers"] == 1 and "samples_save" not in now
+
+
+def test_a_path_that_was_kept_by_an_earlier_version_is_not_told(here):
+    file = here.root / "data" / OPTIONS_FILE
+    file.write_text('{"outdir_samples": "/etc", "samples_save": false}', encoding="ascii")
+    client = here.client()
+    now = get(client, "/sdapi/v1/options")
+    assert "outdir_samples" not in now and now["samples_save"] is False
+    # What a client has read it may set again.
+    assert client.post("/sdapi/v1/options", json=now).status_code == 200
 
 
 OWNERS = [
