@@ -78,3 +78,20 @@ def test_slow_requests_are_not_good(load):
     assert load.summary([seen], 1, 1.0, 0)["looks"]["p99_ms"] == 300
     seen.looks = [0.01] * 200 + [0.3]
     assert load.summary([seen], 1, 1.0, 0)["good"]
+
+
+@pytest.mark.parametrize(
+    ("worse", "good"),
+    [
+        ({}, True),
+        ({"submits": [0.005] * 900 + [0.05] * 100}, False),  # the longer the queue, the slower
+        ({"submits": [0.011] * 1000}, False),
+        ({"cancel": 2.5}, False),
+        ({"gone": 999}, False),
+        ({"megabytes": 120.0}, False),
+    ],
+)
+def test_a_queue_that_slows_down_or_grows_is_not_good(load, worse, good):
+    usual = {"submits": [0.005] * 1000, "looks": [0.01] * 50, "cancel": 0.1, "gone": 1000}
+    found = load.line_summary(1000, **(usual | {"megabytes": 5.0} | worse))
+    assert found["good"] is good

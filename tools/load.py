@@ -1,11 +1,15 @@
 """Many clients at once against the whole program, with an engine that paints the seed: is anything lost, crossed, slow?
 
     python tools/load.py [--clients 50] [--seconds 60] [--pause 1.0]
+    python tools/load.py --waiting 1000
 
 The program runs in a process of its own (guard, page, extensions, API, queue, SQLite, files; the worker is a process
 with the fake engine of the tests), on loopback and a data folder for the occasion. Each client is a visitor: it submits
 a job with a seed of its own, looks at its jobs, its pictures, the models and the health, and pauses. Then the queue runs
 dry, and every client's jobs and pictures are compared with what it submitted: the colour of a picture is its seed.
+
+With `--waiting` nothing gets done: one client puts so many jobs into the queue behind one that does not end, looks at
+pages of them, and cancels all. What counts is whether the last hundred took longer than the first, and what memory grew.
 
 Prints JSON; the exit status is 1 when something was lost, doubled or crossed, or a request that makes no picture took
 longer than 200 ms at the 99th percentile.
@@ -23,7 +27,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +42,10 @@ PROCESSES = 5
 MOST_SECONDS = 0.2
 DRAIN_SECONDS = 300
 SIDE, STEPS = 64, 1
+ENQUEUE_SECONDS, CANCEL_SECONDS, GROWTH_MB, FLAT = 10.0, 2.0, 100.0, 2.0
+"""For a thousand waiting jobs: putting them in, cancelling all, memory, and how much slower the last may be."""
+_HELD = 150
+"""Steps of the job that holds the queue."""
 
 
 @dataclass
@@ -53,8 +62,11 @@ class Seen:
 # ------------------------------------------------------------------------------------------- the program
 
 
-def serve(folder: Path) -> None:
-    """The program as `noisette serve` builds it, but for the worker's engine; prints its address."""
+def serve(folder: Path, *, held: bool = False) -> None:
+    """The program as `noisette serve` builds it, but for the worker's engine; prints its address.
+
+    `held`: a step takes five seconds, so that a job of many steps does not end.
+    """
     from modules.api.server import listen
     from modules.api.server import serve as answer
     from modules.app import build_app
@@ -67,7 +79,9 @@ def serve(folder: Path) -> None:
     with listen("127.0.0.1", 0) as sock:
         port = int(sock.getsockname()[1])
         settings = Settings(data_dir=folder, port=port)
-        worker = ChildWorker(settings, command=(sys.executable, __file__, "--work"))
+        worker = ChildWorker(
+            settings, command=(sys.executable, __file__, "--work", *(["--held"] if held else []))
+        )
         with logging_to(folder / LOG_FILE, hint=""), InstanceLock(folder).acquire():
             app = build_app(settings, worker=worker)
 
@@ -81,7 +95,7 @@ def serve(folder: Path) -> None:
                 app.close()
 
 
-def work() -> int:
+def work(*, held: bool = False) -> int:
     """The worker's process."""
     from modules.services.names import SamplerNames
     from modules.settings import Settings
@@ -90,7 +104,8 @@ def work() -> int:
 
     def build(settings: Settings) -> Any:
         names = SamplerNames(lambda: ())
-        return service(settings.data_dir, FakeGenerate(), find_model=lambda name: CARD, names=names)
+        engine = FakeGenerate(seconds=5.0 if held else 0.0)
+        return service(settings.data_dir, engine, find_model=lambda name: CARD, names=names)
 
     return work_for(build)
 
@@ -217,37 +232,110 @@ def in_threads(acts: list[Callable[[], None]]) -> None:
         raise errors[0]
 
 
-def run(clients: int, seconds: float, pause: float) -> dict[str, Any]:
-    """The figures of one run."""
+@contextmanager
+def program(*more: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """The program, running on a data folder for the occasion, and its address."""
     with tempfile.TemporaryDirectory(prefix="noisette-load-") as folder:
-        command = [sys.executable, __file__, "--serve", folder]
-        program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, __file__, "--serve", folder, *more]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
-            assert program.stdout is not None
-            url = program.stdout.readline().strip()
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
             if not url:
                 raise SystemExit("the program did not start")
-            context = multiprocessing.get_context("spawn")
-            answers: Any = context.Queue()
-            began = time.monotonic()
-            processes = [
-                context.Process(
-                    target=visitors,
-                    args=(url, list(range(1 + i, 1 + clients, PROCESSES)), seconds, pause, answers),
-                )
-                for i in range(min(PROCESSES, clients))
-            ]
-            for process in processes:
-                process.start()
-            parts = [answers.get(timeout=seconds + DRAIN_SECONDS + 300) for _ in processes]
-            for process in processes:
-                process.join()
-            took = time.monotonic() - began
-            used = processor_seconds(program.pid)
+            yield process, url
         finally:
-            program.terminate()
-            status = program.wait(15)
-    return {**summary(parts, clients, took, status), "program_processor_seconds": used}
+            process.terminate()
+            process.wait(15)
+
+
+def run(clients: int, seconds: float, pause: float) -> dict[str, Any]:
+    """The figures of one run."""
+    with program() as (process, url):
+        context = multiprocessing.get_context("spawn")
+        answers: Any = context.Queue()
+        began = time.monotonic()
+        crowds = [
+            context.Process(
+                target=visitors,
+                args=(url, list(range(1 + i, 1 + clients, PROCESSES)), seconds, pause, answers),
+            )
+            for i in range(min(PROCESSES, clients))
+        ]
+        for crowd in crowds:
+            crowd.start()
+        parts = [answers.get(timeout=seconds + DRAIN_SECONDS + 300) for _ in crowds]
+        for crowd in crowds:
+            crowd.join()
+        took = time.monotonic() - began
+        used = processor_seconds(process.pid)
+    found = summary(parts, clients, took, process.returncode)
+    return {**found, "program_processor_seconds": used}
+
+
+def wait_in_line(count: int) -> dict[str, Any]:
+    """The figures of a queue in which `count` jobs wait."""
+    with program("--held") as (process, url):
+        client = Client(url, visitor=f"{1:032x}")
+        more = {"prompt": "a queue", "width": SIDE, "height": SIDE}
+        client.submit(seed=1, steps=_HELD, **more)
+        while not client.health()["running"]:
+            time.sleep(0.1)
+        before = memory(process.pid)
+        submits: list[float] = []
+        for seed in range(count):
+            _timed(submits, lambda seed=seed: client.submit(seed=seed, steps=STEPS, **more))
+        after = memory(process.pid)
+        looks: list[float] = []
+        for offset in range(0, count, 20):
+            _timed(looks, lambda offset=offset: client.jobs(limit=20, offset=offset))
+        cancels: list[float] = []
+        gone = _timed(cancels, client.cancel_waiting)
+    return line_summary(count, submits, looks, cancels[0], gone, (after - before) / 1e6)
+
+
+def line_summary(
+    count: int,
+    submits: list[float],
+    looks: list[float],
+    cancel: float,
+    gone: int,
+    megabytes: float,
+) -> dict[str, Any]:
+    """The figures, and whether they are good."""
+    part = min(100, count)
+    first, last = percentile(submits[:part], 95), percentile(submits[-part:], 95)
+    enough = ENQUEUE_SECONDS * max(1.0, count / 1000)
+    good = gone == count and sum(submits) < enough and cancel < CANCEL_SECONDS
+    return {
+        "waiting": count,
+        "cancelled": gone,
+        "seconds_to_enqueue": round(sum(submits), 2),
+        "first_hundred_p95_ms": round(first * 1000, 1),
+        "last_hundred_p95_ms": round(last * 1000, 1),
+        "pages_of_twenty": times(looks),
+        "pages_p95_ms": round(percentile(looks, 95) * 1000, 1),
+        "seconds_to_cancel_all": round(cancel, 3),
+        "memory_growth_mb": round(megabytes, 1),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "cores": os.cpu_count(),
+        "good": good and last < FLAT * first and megabytes < GROWTH_MB,
+    }
+
+
+def _timed(times_: list[float], act: Callable[[], Any]) -> Any:
+    began = time.perf_counter()
+    try:
+        return act()
+    finally:
+        times_.append(time.perf_counter() - began)
+
+
+def memory(pid: int) -> int:
+    """Resident bytes of the program without its worker."""
+    import psutil
+
+    return int(psutil.Process(pid).memory_info().rss)
 
 
 def processor_seconds(pid: int) -> float:
@@ -304,15 +392,20 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--pause", type=float, default=1.0, help="seconds between two turns")
+    parser.add_argument("--waiting", type=int, metavar="N", help="figures of N jobs that wait")
+    parser.add_argument("--held", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        return work()
+        return work(held=options.held)
     if options.serve:
-        serve(options.serve)
+        serve(options.serve, held=options.held)
         return 0
-    found = run(options.clients, options.seconds, options.pause)
+    if options.waiting:
+        found = wait_in_line(options.waiting)
+    else:
+        found = run(options.clients, options.seconds, options.pause)
     print(json.dumps(found, indent=2, ensure_ascii=False))
     return 0 if found["good"] else 1
 
