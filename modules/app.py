@@ -22,6 +22,7 @@ from modules.services.drafts import Drafts
 from modules.services.extensions import Extensions
 from modules.services.front import Studio
 from modules.services.generation import GenerationService, Previews
+from modules.services.harden import harden
 from modules.services.hub import Hub
 from modules.services.inputs import InputPictures, KeepingPictures
 from modules.services.jobs import JobStore
@@ -32,7 +33,7 @@ from modules.services.reach import Reach
 from modules.services.rebuild import mend
 from modules.services.sharing import Sharing
 from modules.services.vaes import VaeFiles, Vaes
-from modules.services.worker import ChildWorker, InProcessWorker, Worker, harden
+from modules.services.worker import ChildWorker, InProcessWorker, Worker
 from modules.settings import Settings
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from typing import IO, Any
 
 from modules.errors import UserError
 from modules.schema import Event, Job
-from modules.services.worker import Generation, perform
+from modules.services.performing import Generation, perform
 from modules.settings import Settings
 
 log = logging.getLogger(__name__)

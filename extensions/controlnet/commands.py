@@ -23,42 +23,20 @@ FETCH = Command(
 )
 
 
-class _File:
-    """One picture of the disk, as a unit finds it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def keep(self, image: Any) -> str:
-        """Nothing is kept."""
-        raise NotImplementedError
-
-    def open(self, name: str) -> Any:
-        """The picture."""
-        from PIL import Image
-
-        with Image.open(self._path) as image:
-            image.load()
-            return image.convert("RGBA" if image.has_transparency_data else "RGB")
-
-
 def detect(words: Sequence[str], host: Host) -> str:
     """Write what a preprocessor makes of a picture.
 
     Raises:
         UserError: a word is missing, the picture cannot be read, or the preprocessor's weights are not here.
     """
-    from dataclasses import replace
-
-    from .maps import preprocessed
+    from .maps import made_of
     from .unit import Unit
 
     if len(words) != 3:
         raise problem(f"Usage: detect {DETECT.usage}", f"用法：detect {DETECT.usage}")
     name, source, target = words
-    alone = replace(host, pictures=_File(Path(source)))
     try:
-        made = preprocessed(alone, Unit(module=name, image="file", mask_image="file"), (512, 512))
+        made = made_of(host, Unit(module=name), _read(Path(source)), (512, 512))
         made.save(target)
     except (OSError, SyntaxError, ValueError) as error:
         raise problem(
@@ -88,3 +66,11 @@ def fetch(words: Sequence[str], host: Host) -> str:
 
     got = Fetching(host).run(module, told)
     return ", ".join(got) or f"{module.name}: -"
+
+
+def _read(path: Path) -> Any:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        image.load()
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")

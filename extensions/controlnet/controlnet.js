@@ -1,26 +1,6 @@
 // ControlNet's units. What a person or a file wrote is put in as text; the hidden store holds what a request is made of.
 const root = element.querySelector(".control-units");
-const WORDS = JSON.parse(props.words);
-const language = () => (document.documentElement.lang || "").toLowerCase().startsWith("zh") ? "zh" : "en";
-const t = (key, values) => {
-  let text = WORDS[language()][key] ?? key;
-  for (const [name, value] of Object.entries(values || {})) text = text.replaceAll("{" + name + "}", value);
-  return text;
-};
-const pick = (words) => (words ? words[language()] ?? words.en ?? "" : "");
-function el(tag, attributes, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name === "on") for (const [event, run] of Object.entries(value)) node.addEventListener(event, run);
-    else if (name === "text") node.textContent = value;
-    else if (name === "value") node.value = value;
-    else node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
-  return node;
-}
-const button = (text, run, attributes) => el("button", { type: "button", text, ...attributes, on: { click: run } });
+const { language, t, pick, el, button } = window.noisette.panel(props.words);
 
 const NEW = {
   enabled: true, image: "", mask_image: "", module: "none", model: "None", weight: 1, guidance_start: 0,
@@ -136,13 +116,13 @@ function row(n) {
   const unit = units[n];
   const module = choices.modules.find((each) => each.name === unit.module);
   const models = [["None", t("none")], ...choices.models.map((each) => [each.name, each.title])];
-  const modules = choices.modules.map((each) => [each.name, language() === "zh" ? `${each.zh} · ${each.name}` : each.name]);
+  const modules = choices.modules.map((each) => [each.name, language === "zh" ? `${each.zh} · ${each.name}` : each.name]);
   const lacks = module?.missing?.length ? module : null;
   const refers = unit.module === "ip-adapter-auto";  // a reference has no map: what only maps have stays away
   const sliders = (module?.sliders ?? []).map((one, at) => {
     const field = at ? "threshold_b" : "threshold_a";
     const shown = unit[field] < 0 ? one.value : unit[field];
-    return slider(n, field, language() === "zh" ? one.name_zh : one.name, one.low, one.high, one.step, shown);
+    return slider(n, field, language === "zh" ? one.name_zh : one.name, one.low, one.high, one.step, shown);
   });
   const choice = (field, names) => labelled(t(field), select(n, field, names.map((name) => [name, t(name)])));
   return el("section", { class: "control-unit", "data-unit": n, "aria-label": t("unit", { n: n + 1 }) },

@@ -1,7 +1,5 @@
 """From a unit's picture to what its control model sees: preprocessed, and of the result's size."""
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 from PIL import Image
@@ -15,7 +13,6 @@ from .preprocess import WEIGHTLESS, Array
 from .unit import ResizeMode, Unit
 
 USUAL_RES = 512
-Opened = Callable[[str], Image.Image]
 
 
 def sliders(unit: Unit, module: Module) -> list[float]:
@@ -63,7 +60,19 @@ def preprocessed(
             "The preprocessor inpaint_only needs a mask: white is what is to be painted anew.",
             "预处理器 inpaint_only 需要蒙版：白色为要重绘的部分。",
         )
-    picture = flat(host.open_picture(unit.image))
+    return made_of(host, unit, host.open_picture(unit.image), wanted, aside=aside)
+
+
+def made_of(
+    host: Host, unit: Unit, image: Image.Image, wanted: tuple[int, int], *, aside: bool = False
+) -> Image.Image:
+    """As `preprocessed`, of a picture that is in memory already, whatever the unit names.
+
+    Raises:
+        UserError: the preprocessor is unknown, or its weights are missing.
+    """
+    module = module_named(unit.module)
+    picture = flat(image)
     pixels = np.asarray(picture)
     if module.sized:
         pixels = at_resolution(pixels, resolution(unit, picture.size, wanted))

@@ -1,15 +1,8 @@
 // The Style Mixer. Rows of the mixer and tags of the prompt are the same thing shown twice: an edit on either side goes
 // through Python (`server.lora_…`), whose answer fills the other. What a file or a person wrote is put in as text.
 const root = element.querySelector(".lora-mixer");
-const WORDS = JSON.parse(props.words);
+const { t, pick: said, el, button } = window.noisette.panel(props.words);
 const CURVES = JSON.parse(props.curves);
-const language = () => (document.documentElement.lang || "").toLowerCase().startsWith("zh") ? "zh" : "en";
-const t = (key, values) => {
-  let text = WORDS[language()][key] ?? key;
-  for (const [name, value] of Object.entries(values || {})) text = text.replaceAll("{" + name + "}", value);
-  return text;
-};
-const said = (words) => (words ? words[language()] ?? words.en : "");
 
 let rows = [];
 let cards = {};
@@ -26,19 +19,6 @@ const promptBox = () => {
 };
 const store = () => document.querySelector(`[data-lora-store="${props.uid}"]`)?.loraStore;
 
-function el(tag, attributes, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name === "on") for (const [event, run] of Object.entries(value)) node.addEventListener(event, run);
-    else if (name === "text") node.textContent = value;
-    else if (name === "value") node.value = value;
-    else node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
-  return node;
-}
-const button = (text, run, attributes) => el("button", { type: "button", text, ...attributes, on: { click: run } });
 
 async function ask(name, data) {
   try {

@@ -1,32 +1,13 @@
 // Style presets: chips on a generation tab (`props.face` is "chips") or the tab of all presets ("tab"). What a person or
 // a file wrote is put in as text, never as markup. `server.styles_…` is `desk.py`.
 const root = element.querySelector(".styles-" + props.face);
-const WORDS = JSON.parse(props.words);
-const language = () => (document.documentElement.lang || "").toLowerCase().startsWith("zh") ? "zh" : "en";
-const t = (key, values) => {
-  let text = WORDS[language()][key] ?? key;
-  for (const [name, value] of Object.entries(values || {})) text = text.replaceAll("{" + name + "}", value);
-  return text;
-};
-const titled = (preset) => (language() === "zh" && preset.name_zh) || preset.name;
+const { language, t, el, button } = window.noisette.panel(props.words);
+const titled = (preset) => (language === "zh" && preset.name_zh) || preset.name;
 
-function el(tag, attributes, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name === "on") for (const [event, run] of Object.entries(value)) node.addEventListener(event, run);
-    else if (name === "text") node.textContent = value;
-    else if (name === "value") node.value = value;
-    else node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...present(...children));
-  return node;
-}
 // What there is of them: `condition && node` is false where the condition is.
 function present(...children) {
   return children.flat().filter((child) => child !== null && child !== undefined && child !== false);
 }
-const button = (text, run, attributes) => el("button", { type: "button", text, ...attributes, on: { click: run } });
 const isPicture = (source) => /^data:image\/(webp|png|jpeg);base64,/.test(source || "");
 
 const notice = el("p", { class: "styles-notice styles-muted", role: "status", hidden: true });
@@ -38,7 +19,7 @@ function tell(text, bad) {
 async function ask(name, data) {
   try {
     const answer = await server[name](data);
-    if (answer?.error) { tell(answer.error[language()], true); return null; }
+    if (answer?.error) { tell(answer.error[language], true); return null; }
     return answer;
   } catch {
     tell(t("failed"), true);
@@ -141,7 +122,7 @@ function chips() {
       el("span", { text: name, title: row.prompt || "" }), slide, exact,
       button("↑", () => { rows.splice(place, 1); rows.splice(place - 1, 0, row); keep(); }, { "aria-label": t("up", { name }), disabled: place === 0 }),
       button("×", () => remove(row.name), { "aria-label": t("remove", { name }) }),
-      row.missing && el("p", { class: "styles-bad", text: row.missing[language()] }),
+      row.missing && el("p", { class: "styles-bad", text: row.missing[language] }),
       values.length > 0 && button(t("settings", { values: values.map(([key, value]) => `${key} ${value}`).join(", ") }),
         () => window.noisette?.kit.fill(tabName(), { what: "values", values: row.parameters })));
   }

@@ -1,25 +1,6 @@
 // The Upscale tab. Files are handed in, each becomes a job of the queue; what a person or a file wrote is put in as text.
 const root = element.querySelector(".upscale-tab");
-const WORDS = JSON.parse(props.words);
-const language = () => (document.documentElement.lang || "").toLowerCase().startsWith("zh") ? "zh" : "en";
-const t = (key, values) => {
-  let text = WORDS[language()][key] ?? key;
-  for (const [name, value] of Object.entries(values || {})) text = text.replaceAll("{" + name + "}", value);
-  return text;
-};
-const pick = (words) => (words ? words[language()] ?? words.en ?? "" : "");
-function el(tag, attributes, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name === "on") for (const [event, run] of Object.entries(value)) node.addEventListener(event, run);
-    else if (name === "text") node.textContent = value;
-    else node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
-  return node;
-}
-const button = (text, run, attributes) => el("button", { type: "button", text, ...attributes, on: { click: run } });
+const { language, t, pick, el, button } = window.noisette.panel(props.words);
 const kit = () => window.noisette.kit;
 
 const SUFFIX = /\.(png|jpe?g|webp)$/i;
@@ -133,7 +114,7 @@ function drawList() {
 
 // ---------------------------------------------------------------------------------------------- options
 
-function titleOf(name) { return fields[name][language()] || fields[name].en; }
+function titleOf(name) { return fields[name][language] || fields[name].en; }
 function select(name, choices) {
   const node = el("select", { on: { change: () => { values[name] = node.value; } } },
     ...choices.map((each) => el("option", { value: each, text: each === "None" ? t("none.name") : each, selected: each === values[name] })));

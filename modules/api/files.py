@@ -23,6 +23,13 @@ _TYPES = {
     ".webp": "image/webp",
 }
 _THUMB = 256
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 SHUT_IN = {
     # Whatever a file contains, it may not act: no scripts, no forms, nothing loaded.
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self'",
@@ -50,8 +57,12 @@ def file_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
     @router.get("/thumb/{number}")
     def thumb(request: Request, number: str) -> Response:
         path, _ = _picture(studio, number, visitors.who(request))
+        try:
+            small = _thumbnail(path)
+        except _UNREADABLE as error:  # damaged since it was saved
+            raise HTTPException(404, "no such picture") from error
         return Response(
-            _thumbnail(path),
+            small,
             media_type="image/webp",
             headers={**SHUT_IN, "Cache-Control": _FOREVER},
         )

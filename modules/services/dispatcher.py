@@ -172,17 +172,23 @@ class Dispatcher:
     def _loop(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
-            job = self._stubborn(lambda: self._store.claim(self._owner))
-            if job is None:
-                self._wake.wait()
-            else:
-                self._perform(
-                    job
-                )  # when we stop at this moment the worker refuses, and it is queued again
+            try:
+                job = self._stubborn(lambda: self._store.claim(self._owner))
+                if job is not None:
+                    # when we stop at this moment the worker refuses, and it is queued again
+                    self._perform(job)
+                    continue
+            except Exception as error:  # a fault of ours must not end the thread: the queue would stand still unseen
+                log.exception("the queue")
+                what = f"{type(error).__name__}: {error}"[:300]
+                self._hub.report_problem(UserError("error.internal", what=what))
+                self._stopping.wait(RETRY_SECONDS)
+                continue
+            self._wake.wait()
 
     def _watch(self) -> None:
         """Notice what other processes wrote into the database: new jobs, and wishes to cancel."""
-        seen = -1
+        seen, failed = -1, False
         while not self._stopping.wait(POLL_SECONDS):
             try:
                 changes = self._store.outside_changes()
@@ -190,7 +196,11 @@ class Dispatcher:
                     self._worker.cancel(self._current)
             except StorageError as error:
                 self._hub.report_problem(error)
+                failed = True
                 continue
+            if failed:  # it is over: while nothing is queued nobody else would say so
+                failed = False
+                self._hub.report_problem(self._standing)
             if changes != seen:
                 seen = changes
                 self.wake()
@@ -224,10 +234,21 @@ class Dispatcher:
                 error=ended.error and ended.error.get("key"),
             )
         if record.end is not None:
-            self._settle(job, record.end)
-            self._publish(record.end)
+            self._tell(job, record.end)
         self._look_at_outputs()
         self._bring_home()
+
+    def _tell(self, job: Job, end: Event) -> None:
+        """What hears of the end may fail (the count of failures is a file, and the disk may be full): the next job runs."""
+        hear: tuple[Callable[[], object], ...] = (
+            lambda: self._settle(job, end),
+            lambda: self._publish(end),
+        )
+        for each in hear:
+            try:
+                each()
+            except Exception:  # whatever it is, the job is over and written down
+                log.exception("after job %d", job.id)
 
     def _stubborn(self, action: Callable[[], T]) -> T | None:
         """Write to the database, waiting for room on the disk if need be; None when we stop before it worked."""

@@ -9,46 +9,31 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
 from modules.errors import StorageError, UserError
 from modules.schema import GenerationRequest, ImageSaved, Job, JobState, Layout, Picture
 from modules.schema.options import MAX_SEED
+from modules.services import recovery, turns
 from modules.services.database import Migration, marks
 from modules.services.input_rows import InputRows, add_input_rows
 from modules.services.inputs import ids_in
+from modules.services.picture_rows import PictureRows, PictureSearch, Totals
+from modules.services.recovery import MAX_ATTEMPTS
+from modules.services.rows import Clients, job_of, of_client, picture_of, readable
 
-Clients = str | tuple[str, ...]
-"""A client, or several that are one person: a visitor on this machine and the command line."""
-
-MAX_ATTEMPTS = 2
-MOST_WORDS = 20
-
-
-@dataclass(frozen=True)
-class PictureSearch:
-    """What a picture must have to be found; empty finds all."""
-
-    text: str = ""
-    """Words that all stand in its text (prompt, sampler, model …), in any case."""
-    seed: int | None = None
-    job_id: int | None = None
-    since: float | None = None
-    """Made at this moment or later, in seconds since the epoch."""
-    until: float | None = None
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Figures of a whole data folder; `seconds` is what its `done` jobs took together."""
-
-    pictures: int
-    done: int
-    seconds: float
+__all__ = [
+    "MAX_ATTEMPTS",
+    "MIGRATIONS",
+    "Clients",
+    "JobStore",
+    "PictureSearch",
+    "Totals",
+    "draw_seed",
+]
 
 
 # One entry per version of the file, applied in order and never changed afterwards; `user_version` counts them.
@@ -105,10 +90,8 @@ MIGRATIONS: tuple[Migration, ...] = (
     add_input_rows,
 )
 
-_LAST_TURN = "(SELECT max(turn) FROM jobs AS all_jobs WHERE all_jobs.client = jobs.client)"
 
-
-class JobStore(InputRows):
+class JobStore(PictureRows, InputRows):
     """The rows of one data folder.
 
     Raises, from every method: StorageError when the disk is full, read-only or gone, or the file is damaged.
@@ -167,22 +150,12 @@ class JobStore(InputRows):
         """
         while True:
             with self._transaction() as db:
-                row = self._take(db, owner, job_id)
+                row = turns.take(db, owner, self._clock(), job_id)
                 if row is None:
                     return None
-                if _readable(row["request"]) and (layout := self._layout(row["id"])) is not False:
+                if readable(row["request"]) and (layout := self._layout(row["id"])) is not False:
                     return self._one(row["id"]).model_copy(update={"layout": layout})
             self.finish(row["id"], JobState.FAILED, UserError("error.job.unreadable").to_dict())
-
-    def _take(self, db: sqlite3.Connection, owner: str, job_id: int | None) -> sqlite3.Row | None:
-        row: sqlite3.Row | None = db.execute(
-            "UPDATE jobs SET state = 'running', owner = :owner, started = :now, finished = NULL, "
-            "error = NULL, turn = (SELECT max(turn) + 1 FROM jobs) "
-            "WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND (:id IS NULL OR id = :id) "
-            f"ORDER BY {_LAST_TURN}, place LIMIT 1) RETURNING id, request",
-            {"owner": owner, "now": self._clock(), "id": job_id},
-        ).fetchone()
-        return row
 
     def input_ids(self) -> frozenset[str]:
         """The input pictures that any job names: what it takes to make its pictures again."""
@@ -208,7 +181,7 @@ class JobStore(InputRows):
 
     def cancel_queued(self, client: Clients | None = None) -> int:
         """Cancel all waiting jobs (of one client); how many there were."""
-        of, names = _of(client)
+        of, names = of_client(client)
         with self._transaction() as db:
             return db.execute(
                 "UPDATE jobs SET state = 'cancelled', cancel_requested = 1, finished = ? "
@@ -228,16 +201,7 @@ class JobStore(InputRows):
             job = self._one(job_id)
             if job.state is not JobState.QUEUED:
                 raise UserError("error.job.not_waiting", id=job_id)
-            rows = db.execute(
-                "SELECT id, place FROM jobs WHERE state = 'queued' AND client = ? ORDER BY place",
-                (job.client,),
-            ).fetchall()
-            order = [row["id"] for row in rows if row["id"] != job_id]
-            order.insert(max(0, place), job_id)
-            db.executemany(
-                "UPDATE jobs SET place = ? WHERE id = ?",
-                [(row["place"], each) for row, each in zip(rows, order, strict=True)],
-            )
+            turns.move(db, job, place)
             return job
 
     def finish(
@@ -257,7 +221,7 @@ class JobStore(InputRows):
     def release(self, job_id: int) -> Job:
         """Put a running job back into the queue because we stop, not because it failed: the attempt does not count."""
         with self._transaction() as db:
-            self._requeue(db, [job_id], counts=False)
+            recovery.requeue(db, [job_id], self._clock(), counts=False)
             return self._one(job_id)
 
     def interrupted(self, job_id: int, why: str) -> Job:
@@ -266,7 +230,7 @@ class JobStore(InputRows):
         `why` is what is known of the death ("SIGKILL", "exit 1").
         """
         with self._transaction() as db:
-            self._requeue(db, [job_id], counts=True, why=why)
+            recovery.requeue(db, [job_id], self._clock(), counts=True, why=why)
             return self._one(job_id)
 
     def recover(self) -> Sequence[Job]:
@@ -276,7 +240,7 @@ class JobStore(InputRows):
         """
         with self._transaction() as db:
             ids = [row["id"] for row in db.execute("SELECT id FROM jobs WHERE state = 'running'")]
-            self._requeue(db, ids, counts=True, why="the program ended")
+            recovery.requeue(db, ids, self._clock(), counts=True, why="the program ended")
             return [self._one(job_id) for job_id in ids]
 
     def retry(self, job_id: int) -> Job:
@@ -325,7 +289,7 @@ class JobStore(InputRows):
             row = db.execute(
                 "SELECT * FROM pictures WHERE job_id = ? AND number = ?", (job_id, saved.index)
             ).fetchone()
-            return _picture(row)
+            return picture_of(row)
 
     def warn(self, job_id: int, warning: Mapping[str, object]) -> None:
         """Keep a warning (`UserError.to_dict`) with the job; the same one only once."""
@@ -407,7 +371,7 @@ class JobStore(InputRows):
         """Jobs as they stand in the queue (clients apart), or the newest first."""
         wanted = list(JobState if states is None else states)
         order = "id DESC" if newest_first else "place, id"
-        of, names = _of(client)
+        of, names = of_client(client)
         with self._reading() as db:
             rows = db.execute(
                 f"SELECT * FROM jobs WHERE state IN ({marks(wanted)}) AND {of} "
@@ -419,28 +383,7 @@ class JobStore(InputRows):
     def position(self, job_id: int) -> int:
         """How many jobs will be begun before this one, with what runs; 0 when it is next or not waiting."""
         with self._reading() as db:
-            own = db.execute(
-                "SELECT client, (SELECT count(*) FROM jobs AS mine WHERE mine.state = 'queued' AND "
-                "mine.client = jobs.client AND mine.place < jobs.place) AS before "
-                "FROM jobs WHERE id = ? AND state = 'queued'",
-                (job_id,),
-            ).fetchone()
-            if own is None:
-                return 0
-            clients = db.execute(
-                f"SELECT client, count(*) AS waiting, {_LAST_TURN} AS turn, min(place) AS first "
-                "FROM jobs WHERE state = 'queued' GROUP BY client ORDER BY turn, first"
-            ).fetchall()
-            (running,) = db.execute("SELECT count(*) FROM jobs WHERE state = 'running'").fetchone()
-        found, later = int(running), 0  # who comes after us in a round has had one round less
-        for row in clients:
-            found += (
-                min(row["waiting"], own["before"] + 1 - later)
-                if row["client"] != own["client"]
-                else own["before"]
-            )
-            later = later or int(row["client"] == own["client"])
-        return found
+            return turns.position(db, job_id)
 
     def cancels(self) -> Sequence[int]:
         """Ids of running jobs that somebody, in whatever process, asked to stop."""
@@ -458,46 +401,6 @@ class JobStore(InputRows):
             found = dict(db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
             return {state: int(found.get(state.value, 0)) for state in JobState}
 
-    def pictures(
-        self,
-        *,
-        client: Clients | None = None,
-        search: PictureSearch | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> Sequence[Picture]:
-        """Pictures, the newest first."""
-        of, names = _of(client)
-        wanted, values = _conditions(search or PictureSearch())
-        with self._reading() as db:
-            rows = db.execute(
-                "SELECT pictures.* FROM pictures JOIN jobs ON jobs.id = pictures.job_id "
-                f"WHERE {of} AND {wanted} ORDER BY pictures.id DESC LIMIT ? OFFSET ?",
-                (*names, *values, limit, offset),
-            ).fetchall()
-            return [_picture(row) for row in rows]
-
-    def totals(self) -> Totals:
-        """What was done since this data folder began."""
-        with self._reading() as db:
-            (pictures,) = db.execute("SELECT count(*) FROM pictures").fetchone()
-            count, seconds = db.execute(
-                "SELECT count(*), total(max(0, finished - started)) FROM jobs WHERE state = 'done'"
-            ).fetchone()
-            return Totals(int(pictures), int(count), float(seconds))
-
-    def picture(self, picture_id: int) -> Picture:
-        """One picture.
-
-        Raises:
-            UserError: there is no such picture.
-        """
-        with self._reading() as db:
-            row = db.execute("SELECT * FROM pictures WHERE id = ?", (picture_id,)).fetchone()
-            if row is None:
-                raise UserError("error.picture.unknown", id=picture_id)
-            return _picture(row)
-
     def check(self) -> None:
         """Read the whole file through.
 
@@ -513,28 +416,6 @@ class JobStore(InputRows):
         return self._changes_of_others()
 
     # ------------------------------------------------------------------------------------------- inside
-
-    def _requeue(
-        self, db: sqlite3.Connection, ids: Sequence[int], *, counts: bool, why: str = ""
-    ) -> None:
-        """Running jobs: cancelled if that was asked for, failed after too many attempts, else queued again."""
-        poison = UserError("error.job.poison", attempts=MAX_ATTEMPTS, why=why)
-        for job_id in ids:
-            db.execute(
-                "UPDATE jobs SET owner = NULL, attempts = attempts + :one, "
-                "state = CASE WHEN cancel_requested THEN 'cancelled' "
-                "  WHEN attempts + :one >= :most THEN 'failed' ELSE 'queued' END, "
-                "error = CASE WHEN NOT cancel_requested AND attempts + :one >= :most THEN :why END, "
-                "finished = CASE WHEN cancel_requested OR attempts + :one >= :most THEN :now END "
-                "WHERE id = :id AND state = 'running'",
-                {
-                    "one": int(counts),
-                    "most": MAX_ATTEMPTS,
-                    "why": json.dumps(poison.to_dict()),
-                    "now": self._clock(),
-                    "id": job_id,
-                },
-            )
 
     def _layout(self, job_id: int) -> Layout | Literal[False] | None:
         """False where there is one that cannot be read."""
@@ -562,94 +443,10 @@ class JobStore(InputRows):
             for picture in self._connection.execute(
                 f"SELECT * FROM pictures WHERE job_id IN ({marks(some)}) ORDER BY number", some
             ):
-                pictures.setdefault(picture["job_id"], []).append(_picture(picture))
-        return [_job(row, tuple(pictures.get(row["id"], ()))) for row in rows]
+                pictures.setdefault(picture["job_id"], []).append(picture_of(picture))
+        return [job_of(row, tuple(pictures.get(row["id"], ()))) for row in rows]
 
 
 def draw_seed() -> int:
     """A random seed."""
     return secrets.randbelow(MAX_SEED + 1)
-
-
-def _of(client: Clients | None) -> tuple[str, tuple[str, ...]]:
-    """The condition for the jobs of `client` and its values; None is everybody's."""
-    if client is None:
-        return "1", ()
-    names = (client,) if isinstance(client, str) else client
-    return f"jobs.client IN ({marks(names)})", names
-
-
-def _conditions(search: PictureSearch) -> tuple[str, list[object]]:
-    """The SQL of a search and its values."""
-    found = ["1"]
-    values: list[object] = []
-    for word in search.text.encode("utf-8", "replace").decode().split()[:MOST_WORDS]:
-        found.append("pictures.infotext LIKE ? ESCAPE '!'")
-        plain = word.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-        values.append(f"%{plain}%")
-    for column, sign, value in (
-        ("seed", "=", search.seed),
-        ("job_id", "=", search.job_id),
-        ("created", ">=", search.since),
-        ("created", "<=", search.until),
-    ):
-        if value is not None:
-            found.append(f"pictures.{column} {sign} ?")
-            values.append(value)
-    return " AND ".join(found), values
-
-
-def _job(row: sqlite3.Row, pictures: tuple[Picture, ...]) -> Job:
-    return Job(
-        id=row["id"],
-        uid=row["uid"],
-        state=JobState(row["state"]),
-        request=_request(row["request"]),
-        client=row["client"],
-        attempts=row["attempts"],
-        created=row["created"],
-        started=row["started"],
-        finished=row["finished"],
-        error=None if row["error"] is None else json.loads(row["error"]),
-        warnings=tuple(_warning(each) for each in json.loads(row["warnings"])),
-        pictures=pictures,
-        cells=row["cells"],
-        sheets=row["sheets"],
-    )
-
-
-def _warning(kept: object) -> dict[str, Any]:
-    """What early versions kept was English text."""
-    return kept if isinstance(kept, dict) else UserError(str(kept)).to_dict()
-
-
-def _readable(text: str) -> bool:
-    try:
-        GenerationRequest.model_validate_json(text)
-    except ValidationError:
-        return False
-    return True
-
-
-def _request(text: str) -> GenerationRequest:
-    """The request of a row; of one that another version wrote, what this version understands."""
-    try:
-        return GenerationRequest.model_validate_json(text)
-    except ValidationError as error:
-        wrong = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
-        data = json.loads(text)
-        return GenerationRequest.model_validate({k: v for k, v in data.items() if k not in wrong})
-
-
-def _picture(row: sqlite3.Row) -> Picture:
-    return Picture(
-        id=row["id"],
-        job_id=row["job_id"],
-        index=row["number"],
-        path=Path(row["path"]),
-        width=row["width"],
-        height=row["height"],
-        seed=row["seed"],
-        infotext=row["infotext"],
-        created=row["created"],
-    )

@@ -30,6 +30,15 @@ from modules.services.disk import (
     write_whole,
 )
 
+# What opening a file raises that is no picture of ours; the last two where it claims to be enormous.
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    UserError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 TXT2IMG = "txt2img"
 POSTPROCESS = "postprocess"
 
@@ -93,7 +102,7 @@ class Outputs:
                     decoded = metadata.decode(image)
                     if decoded.data.get("job") == job.uid and decoded.data.get("index") == index:
                         return _event(job, index, name, image, decoded.infotext or "")
-            except (OSError, SyntaxError, ValueError, UserError):
+            except _UNREADABLE:
                 continue  # not whole (a disk that lied about fsync): it is made again, under the same name
         return None
 
@@ -111,7 +120,7 @@ class Outputs:
                 found = _described(io.BytesIO(data), name)
                 write_whole(self.folder / name, data, self._disk)
                 path.unlink()
-            except (OSError, SyntaxError, ValueError):
+            except _UNREADABLE:
                 continue  # still no room, or no picture: left where it is, nothing is thrown away
             if found is not None:
                 yield found.job, found.saved
@@ -121,7 +130,7 @@ class Outputs:
         for path in sorted(self.folder.rglob("[!.]*.png")):
             try:
                 found = _described(path, path.relative_to(self.folder))
-            except (OSError, SyntaxError, ValueError, UserError):
+            except _UNREADABLE:
                 continue
             if found is not None:
                 yield found

@@ -19,19 +19,6 @@ from modules.services.inputs import InputPictures
 from modules.services.outputs import Outputs
 
 
-class Finishing(Protocol):
-    """`modules.plugins.finisher.NamedFinisher`."""
-
-    def finish(
-        self,
-        image: Image.Image,
-        request: GenerationRequest,
-        index: int,
-        progress: Callable[[float], None] = ...,
-    ) -> Image.Image: ...
-    def infotext(self) -> Mapping[str, object]: ...
-
-
 class Extensions(Protocol):
     """What `modules.plugins.Plugins` does for such a job."""
 

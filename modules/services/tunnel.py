@@ -17,6 +17,7 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -169,7 +170,7 @@ def ask_server() -> Server:
             return Server(str(first["host"]), int(first["port"]), str(first["root_ca"]))
     except OSError as error:
         raise UserError("error.share.offline", why=_why(error)) from error
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError("error.share.offline", why=UserError("why.share.odd")) from error
 
 
@@ -192,6 +193,9 @@ def find_program(folder: Path) -> Path:
             data = answer.read(_MOST_BYTES)
     except OSError as error:
         raise UserError("error.share.fetch", path=own, why=_why(error)) from error
+    except HTTPException as error:  # the connection broke in the middle of it
+        why = UserError("why.share.odd")
+        raise UserError("error.share.fetch", path=own, why=why) from error
     if hashlib.sha256(data).hexdigest() != known:
         raise UserError("error.share.other", path=PROGRAMS)
     try:

@@ -6,6 +6,7 @@
 
 (() => {
   const { $, MAKERS, idOf, el, button, t, pick, part, ask, fill, lists, state, chosen, show } = window.noisette.kit;
+  const { thumbOf, tableOf } = window.noisette.tables;
   let shown = 0;       // number of the job whose grid is shown
   let shut = 0;        // and of the one that was closed
   let sheet = null;    // what the server said of it, with `job` and `saved`
@@ -42,20 +43,16 @@
   function pictureOf(tab, cell, over) {
     if (!cell.picture) return el("span", { class: "nz-cells-empty", text: t(over ? "cells.empty" : "cells.waiting") });
     const name = nameOf(cell) || t("cells");
-    const open = button("", () => fill(tab, { picture: cell.picture, what: "all" }), { class: "nz-cells-cell", "aria-label": t("cells.use", { name }), title: t("cells.use", { name }), "data-focus": "sheet" + cell.picture });
-    open.append(el("img", { src: `./files/thumb/${cell.picture}`, alt: "", loading: "lazy" }));
-    return open;
+    return thumbOf(cell.picture, t("cells.use", { name }), () => fill(tab, { picture: cell.picture, what: "all" }), { class: "nz-cells-cell", "data-focus": "sheet" + cell.picture });
   }
 
-  function tableOf(tab, z, over) {
+  function layerOf(tab, z, over) {
     const [x, y] = sheet.axes;
     const cells = new Map(sheet.cells.filter((cell) => cell.at[2] === z).map((cell) => [`${cell.at[0]},${cell.at[1]}`, cell]));
     const side = y.labels.length > 1 || label(y, 0);
-    const cellAt = (column, row) => { const cell = cells.get(`${column},${row}`); return el("td", {}, cell ? pictureOf(tab, cell, over) : null); };
-    return el("table", {},
-      el("caption", { class: label(sheet.axes[2], z) ? "" : "nz-unseen", text: label(sheet.axes[2], z) || t("cells") }),
-      el("thead", {}, el("tr", {}, side ? el("td") : null, ...x.labels.map((_, column) => el("th", { scope: "col", text: label(x, column) })))),
-      el("tbody", {}, ...y.labels.map((_, row) => el("tr", {}, side ? el("th", { scope: "row", text: label(y, row) }) : null, ...x.labels.map((_, column) => cellAt(column, row))))));
+    const placed = (column, row) => { const cell = cells.get(`${column},${row}`); return cell ? pictureOf(tab, cell, over) : null; };
+    const caption = el("caption", { class: label(sheet.axes[2], z) ? "" : "nz-unseen", text: label(sheet.axes[2], z) || t("cells") });
+    return tableOf(caption, x.labels.map((_, column) => label(x, column)), y.labels.map((_, row) => label(y, row)), placed, side);
   }
 
   function flowOf(tab, over) {
@@ -65,7 +62,7 @@
   function contents(tab, over) {
     const done = sheet.cells.filter((cell) => cell.picture).length;
     const scroll = el("div", { class: "nz-cells-scroll", tabindex: "0", role: "region", "aria-label": t("cells") },
-      ...(sheet.flows ? [flowOf(tab, over)] : sheet.axes[2].labels.map((_, z) => tableOf(tab, z, over))));
+      ...(sheet.flows ? [flowOf(tab, over)] : sheet.axes[2].labels.map((_, z) => layerOf(tab, z, over))));
     return [
       el("div", { class: "nz-cells-head" },
         el("h3", { text: t("cells") }),

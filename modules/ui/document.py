@@ -9,6 +9,8 @@ from modules.ui.theme import DARK, LIGHT, css_variables
 
 SCRIPTS = (
     "script.js",
+    "panel.js",
+    "tables.js",
     "draft.js",
     "editor.js",
     "prompt.js",

@@ -2,7 +2,8 @@
 "use strict";
 
 (() => {
-  const { $, MAKERS, idOf, el, button, t, part, fill, lists } = window.noisette.kit;
+  const { $, idOf, el, t, part, fill, lists } = window.noisette.kit;
+  const { thumbOf, tableOf } = window.noisette.tables;
   const plans = {};  // by the place's id: {cells, columns, rows}
   const found = {};  // pictures by the number of their job: the lists hold the newest only
 
@@ -22,9 +23,7 @@
     const past = lists().past.find((job) => job.id === cell.job);
     if (!picture) return el("span", { class: "nz-plan-empty", text: past && past.state !== "done" ? t("plan." + past.state) : t("plan.waiting") });
     const name = cell.labels.filter(Boolean).join(", ");
-    const open = button("", () => fill(plan.tab, { picture: picture.id, what: "all" }), { class: "nz-thumb", "aria-label": t("plan.use", { name }), title: t("plan.use", { name }), "data-focus": "plan" + cell.job });
-    open.append(el("img", { src: `./files/thumb/${picture.id}`, alt: "", loading: "lazy" }));
-    return open;
+    return thumbOf(picture.id, t("plan.use", { name }), () => fill(plan.tab, { picture: picture.id, what: "all" }), { class: "nz-thumb", "data-focus": "plan" + cell.job });
   }
 
   // One row wraps like words: the side of the page is narrow.
@@ -32,12 +31,13 @@
     return el("ol", { class: "nz-plan-strip", "aria-label": t("plan") }, ...plan.cells.map((cell) => el("li", {}, inside(plan, cell), el("span", { text: cell.labels[0] ?? "" }))));
   }
 
-  function tableOf(plan) {
-    const at = (column, row) => plan.cells.find((cell) => (cell.labels[0] ?? "") === column && (cell.labels[1] ?? "") === row);
-    return el("div", { class: "nz-plan-scroll", tabindex: "0", role: "region", "aria-label": t("plan") }, el("table", {},
-      el("caption", { class: "nz-unseen", text: t("plan") }),
-      el("thead", {}, el("tr", {}, el("td"), ...plan.columns.map((column) => el("th", { scope: "col", text: column })))),
-      el("tbody", {}, ...plan.rows.map((row) => el("tr", {}, el("th", { scope: "row", text: row }), ...plan.columns.map((column) => at(column, row)).map((cell) => el("td", {}, cell ? inside(plan, cell) : null)))))));
+  function wholeOf(plan) {
+    const placed = (column, row) => {
+      const cell = plan.cells.find((one) => (one.labels[0] ?? "") === plan.columns[column] && (one.labels[1] ?? "") === plan.rows[row]);
+      return cell ? inside(plan, cell) : null;
+    };
+    const caption = el("caption", { class: "nz-unseen", text: t("plan") });
+    return el("div", { class: "nz-plan-scroll", tabindex: "0", role: "region", "aria-label": t("plan") }, tableOf(caption, plan.columns, plan.rows, placed));
   }
 
   function draw() {
@@ -45,7 +45,7 @@
     for (const [id, plan] of Object.entries(plans)) {
       if (!$(id)) continue;
       const states = plan.cells.map((cell) => found[cell.job]?.id ?? lists().past.find((job) => job.id === cell.job)?.state ?? "");
-      part(id, [plan.cells[0].job, ...states].join(), () => [plan.rows.length === 1 && !plan.rows[0] ? stripOf(plan) : tableOf(plan)]);
+      part(id, [plan.cells[0].job, ...states].join(), () => [plan.rows.length === 1 && !plan.rows[0] ? stripOf(plan) : wholeOf(plan)]);
     }
   }
 

@@ -62,9 +62,10 @@ window.noisette = (() => {
       if (value === null || value === undefined || value === false) continue;
       if (name === "on") for (const [event, run] of Object.entries(value)) node.addEventListener(event, run);
       else if (name === "text") node.textContent = value;
+      else if (name === "value") node.value = value;
       else node.setAttribute(name, value === true ? "" : value);
     }
-    node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+    node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
     return node;
   }
   const button = (text, run, attributes) =>

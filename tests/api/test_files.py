@@ -89,6 +89,18 @@ def test_no_preview_is_no_error(client: TestClient, number: str):
     assert client.get(f"/files/preview/{number}").status_code == 204
 
 
+def test_a_picture_that_was_damaged_has_no_thumbnail(
+    client: TestClient, studio: FakeStudio, picture
+):
+    file = studio.outputs.folder / picture.path
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    try:
+        assert client.get(f"/files/thumb/{picture.id}").status_code == 404
+    finally:
+        file.write_bytes(whole)
+
+
 @pytest.mark.parametrize("name", ["page.html", "page.svg", "link.png", "gone.png"])
 def test_what_is_no_picture_of_ours_is_not_served(
     client: TestClient, studio: FakeStudio, picture, name: str

@@ -46,16 +46,16 @@ def build(settings):
     if plan.get("disk") and not once.exists():
         once.write_text("x")
         disk = FaultyDisk(plan["disk"], plan.get("at", 1), None, only=".png")
-    made = service(settings.data_dir, FakeGenerate(plan.get("seconds", 0.0), before), disk=disk)
+    more = {}
     if plan.get("extensions"):
         from modules.plugins.inside import Board
         from modules.plugins.manager import Plugins
 
         board = Board(settings.running_file)
-        made._plugins = Plugins.load(
-            Path(plan["extensions"]), process="worker", inside=board.inside
-        )
-    return made
+        folder = Path(plan["extensions"])
+        more["plugins"] = Plugins.load(folder, process="worker", inside=board.inside)
+    engine = FakeGenerate(plan.get("seconds", 0.0), before)
+    return service(settings.data_dir, engine, disk=disk, **more)
 
 
 if __name__ == "__main__":

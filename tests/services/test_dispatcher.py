@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from modules.errors import StorageError, UserError
 from modules.schema import Finished, GenerationRequest, JobState
@@ -295,3 +296,69 @@ def test_leftovers_are_cleared_at_the_start(make_house, tmp_path):
     make_house().studio.start()
     assert not list(spool.iterdir())
     assert not list((tmp_path / "outputs").iterdir())
+
+
+def test_what_hears_of_the_end_may_fail_and_the_next_job_runs(make_house):
+    """The count of an extension's failures is a file: on a full disk it cannot be written."""
+
+    def settle(job, end):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    here = make_house()
+    here.dispatcher._settle = settle
+    here.studio.start()
+    for _ in range(2):
+        assert here.finish(here.studio.submit(ASKED).id).state is JobState.DONE
+
+
+def test_a_fault_of_ours_is_said_and_does_not_end_the_queue(make_house, monkeypatch):
+    monkeypatch.setattr("modules.services.dispatcher.RETRY_SECONDS", 0.05)
+    here = make_house()
+    real, told = here.store.claim, []
+
+    def claim(*args, **kwargs):
+        if not told:
+            told.append(1)
+            raise KeyError("a fault of ours")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(here.store, "claim", claim)
+    here.studio.start()
+    assert here.finish(here.studio.submit(ASKED).id).state is JobState.DONE
+    assert told
+    wait_for(lambda: here.studio.problem is None)
+
+
+def test_a_problem_that_is_over_is_no_longer_shown_while_nothing_is_queued(make_house, monkeypatch):
+    here = make_house()
+    real, looks, shown = here.store.outside_changes, [], []
+
+    def outside_changes():
+        looks.append(1)
+        if len(looks) == 3:  # by then the first look has woken the queue, which would say so too
+            raise StorageError("error.database.busy", path="x")
+        return real()
+
+    def report(problem):
+        if len(looks) >= 3:
+            shown.append(problem)
+        told(problem)
+
+    told = here.hub.report_problem
+    monkeypatch.setattr(here.store, "outside_changes", outside_changes)
+    monkeypatch.setattr(here.hub, "report_problem", report)
+    here.studio.start()
+    wait_for(lambda: shown and shown[0] is not None)
+    wait_for(lambda: here.studio.problem is None)
+
+
+def test_a_file_in_the_rescue_folder_that_claims_to_be_enormous_stops_nobody(
+    make_house, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    rescued = tmp_path / "data" / "unsaved" / "txt2img"
+    rescued.mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(rescued / "huge.png")
+    here = make_house()
+    here.studio.start()
+    assert (rescued / "huge.png").is_file()

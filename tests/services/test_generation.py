@@ -21,7 +21,7 @@ from modules.schema import (
 )
 from modules.services.generation import Previews, resolve
 from modules.services.jobs import JobStore
-from modules.services.worker import perform
+from modules.services.performing import perform
 from tests.services.fakes import (
     CARD,
     FakeGenerate,

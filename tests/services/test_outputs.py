@@ -193,3 +193,17 @@ def test_the_file_is_on_the_disk_before_it_has_its_name(tmp_path):
 
     write_whole(tmp_path / "a" / "b", b"x", Noting())
     assert calls == ["sync " + tmp_path.name, "write", "replace", "sync a"]
+
+
+def test_a_file_that_claims_to_be_enormous_is_passed_over(tmp_path, monkeypatch):
+    """Beyond its limit Pillow raises what is neither an OSError nor a ValueError."""
+    outputs = Outputs(tmp_path / "outputs")
+    saved = outputs.save(image(), job(), 1, "text")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
+    assert outputs.find(job(), 1) is None
+    assert list(outputs.described()) == []
+    rescued = outputs.rescue_dir / "txt2img" / "huge.png"
+    rescued.parent.mkdir(parents=True)
+    rescued.write_bytes((outputs.folder / saved.path).read_bytes())
+    assert list(outputs.restore()) == []
+    assert rescued.is_file()

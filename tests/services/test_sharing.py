@@ -6,6 +6,7 @@ import stat
 import sys
 import threading
 import time
+from http.client import BadStatusLine, IncompleteRead
 from pathlib import Path
 
 import pytest
@@ -279,3 +280,21 @@ def test_a_good_answer_of_the_server(monkeypatch):
     body = b'[{"host": "198.51.100.9", "port": "7000", "root_ca": "pem"}]'
     monkeypatch.setattr(tunnels, "_fetch", lambda url: Answer(body))
     assert ask_server() == Server("198.51.100.9", 7000, "pem")
+
+
+@pytest.mark.parametrize("broken", [IncompleteRead(b""), BadStatusLine("nonsense")])
+def test_an_answer_that_breaks_off_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: Exception
+):
+    """What `http.client` raises then is no OSError; the link would be opening for ever."""
+
+    def fetch(address: str):
+        raise broken
+
+    monkeypatch.setattr(tunnels, "_fetch", fetch)
+    monkeypatch.setattr(tunnels, "_gradios", lambda name: iter(()))
+    with pytest.raises(UserError, match="its answer is none"):
+        ask_server()
+    if program_name() in tunnels.SHA256:
+        with pytest.raises(UserError, match="its answer is none"):
+            find_program(tmp_path)

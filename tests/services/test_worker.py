@@ -11,16 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from modules.errors import Cancelled, UserError
-from modules.schema import Failed, Finished, GenerationRequest, ImageSaved, Stage, StageChanged
+from modules.errors import UserError
+from modules.schema import Failed, Finished, GenerationRequest, ImageSaved
 from modules.services.jobs import JobStore
-from modules.services.worker import (
-    ChildWorker,
-    InProcessWorker,
-    WorkerDied,
-    child_environment,
-    perform,
-)
+from modules.services.worker import ChildWorker, InProcessWorker, WorkerDied
 from modules.settings import Settings
 from tests.services.fakes import FakeGenerate, service
 
@@ -231,77 +225,6 @@ def test_nothing_is_left_open(make_child, make_job):
     after = set(os.listdir("/proc/self/fd"))
     assert len(after - before) <= 1  # the listing itself, and the jobs' database
     assert threading.active_count() <= threads
-
-
-def test_the_environment_of_the_child():
-    given = {
-        "PATH": "/bin",
-        "HF_TOKEN": "secret",
-        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
-        "HF_HUB_OFFLINE": "0",
-    }
-    found = child_environment(given)
-    assert found["PATH"] == "/bin"
-    assert found["HF_HUB_OFFLINE"] == found["DIFFUSERS_DISABLE_REMOTE_CODE"] == "1"
-    assert found["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
-    assert not found.keys() & {"HF_TOKEN", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"}
-
-
-# ------------------------------------------------------------------------------------------- perform
-
-
-class Says:
-    """A generation that does what it is told."""
-
-    def __init__(self, action):
-        self.action = action
-
-    def run(self, job, report):
-        self.action(report)
-
-    def warm_up(self):
-        return ""
-
-
-def end_of(action, job, stop=None):
-    events = []
-    perform(Says(action), job, events.append, stop or threading.Event())
-    return events
-
-
-def fail(error):
-    def action(report):
-        raise error
-
-    return action
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (UserError("Plain words."), "Plain words."),
-        (ValueError("oops"), "ValueError: oops"),
-        (MemoryError(), "not enough memory"),
-        (RuntimeError("CUDA out of memory. Tried to"), "not enough memory"),
-    ],
-)
-def test_every_error_becomes_words(make_job, error, words):
-    failed = end_of(fail(error), make_job())[-1]
-    assert words in str(UserError.from_dict(failed.error))
-    assert bool(failed.traceback) == (not isinstance(error, UserError))
-
-
-def test_cancelled_is_no_failure(make_job):
-    assert end_of(fail(Cancelled()), make_job())[-1].cancelled
-
-
-@pytest.mark.parametrize("stage", list(Stage))
-def test_a_cancel_stops_before_a_stage_but_never_drops_finished_pictures(make_job, stage):
-    stop = threading.Event()
-    stop.set()
-    events = end_of(lambda report: report(StageChanged(stage=stage)), make_job(), stop)
-    finishing = stage in (Stage.FINISHING, Stage.SAVING)
-    assert events[-1].cancelled is not finishing
 
 
 def test_in_process_cancel_and_close(tmp_path, make_job):

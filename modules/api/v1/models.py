@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from modules.errors import UnknownNameError
+from modules.errors import UserError
 from modules.schema import ModelCard
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ class Checkpoints:
         return f"{name} [{digest[:SHORT]}]" if digest else name
 
     def default(self, chosen: str = "") -> ModelCard | None:
-        """The one that a request gets that names none; None where there is no model."""
+        """The one that a request gets that names none; None where there is none, or it cannot be used."""
         try:
             return self.find(chosen or None)
-        except UnknownNameError:
+        except UserError:  # a request says why; lists and settings are there all the same
             return None
 
     def find(self, asked: str | None) -> ModelCard:

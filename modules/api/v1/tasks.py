@@ -17,8 +17,9 @@ class Tasks:
     def add(self, client: str, task: str, jobs: tuple[int, ...]) -> None:
         """A request became these jobs."""
         with self._lock:
+            for job in self._jobs.pop((client, task), ()):  # clients use a name again
+                self._names.pop(job, None)
             self._jobs[client, task] = jobs
-            self._jobs.move_to_end((client, task))
             self._names.update(dict.fromkeys(jobs, task))
             while len(self._jobs) > MOST:
                 _, old = self._jobs.popitem(last=False)

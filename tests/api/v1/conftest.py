@@ -2,20 +2,16 @@
 
 import base64
 import io
-import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from PIL import Image
-from starlette.testclient import TestClient
 
 from modules.api.foreign import mount_foreign_routes
-from modules.api.server import listen
 from modules.api.v1.app import INTERNAL, OPTIONS_FILE, PREFIX, v1_apps
 from modules.api.waiting import WaitingQueue
 from modules.library.cards import find
@@ -36,10 +32,8 @@ from modules.services.vaes import VaeFiles
 from modules.services.worker import InProcessWorker
 from modules.settings import Settings
 from modules.ui.visitor import Visitors
+from tests.api.callers import PROJECT, Callers, Face, serving
 from tests.services.fakes import FakeGenerate, service
-
-ANNA, BERT = "a" * 32, "b" * 32
-PROJECT = Path(__file__).resolve().parents[3]
 
 
 def card(name: str, family: str = "sd1", **changes) -> ModelCard:
@@ -57,34 +51,13 @@ HASHES = {"tiny": "0123456789ab" + "0" * 52, "other": "", "flow": ""}
 
 
 @dataclass
-class Face:
-    """What the API asks of the page."""
-
-    version: str = "0.1.0"
-    visitors: type[Visitors] = Visitors
-
-
-@dataclass
-class Here:
+class Here(Callers):
     """The application and what lies behind it."""
 
     studio: Studio
-    app: FastAPI
     engine: FakeGenerate
     plugins: Plugins
     root: Path
-    clients: list[TestClient] = field(default_factory=list)
-
-    def client(self, visitor: str = ANNA, peer: str = "127.0.0.1") -> TestClient:
-        made = TestClient(
-            self.app,
-            base_url="http://127.0.0.1:7860",
-            cookies={"noisette_visitor": visitor} if visitor else {},
-            client=(peer, 5000),
-            raise_server_exceptions=False,
-        )
-        self.clients.append(made)
-        return made
 
     def last(self):
         """The request of the job that was queued last."""
@@ -155,12 +128,11 @@ def build(
     app.mount(PREFIX, both.app)
     app.mount(INTERNAL, both.internal)
     studio.start()
-    return Here(studio, app, engine, plugins, root)
+    return Here(app, studio, engine, plugins, root)
 
 
 def shut(here: Here) -> None:
-    for client in here.clients:
-        client.close()
+    here.leave()
     here.studio.close(2.0)
     here.plugins.close()
 
@@ -187,17 +159,8 @@ def here(house: Here) -> Iterator[Here]:
 @pytest.fixture(scope="module")
 def server(house: Here) -> Iterator[tuple[str, int]]:
     """The application on a port of this machine."""
-    with listen("127.0.0.1", 0) as sock:
-        running = uvicorn.Server(
-            uvicorn.Config(
-                house.app, log_config=None, access_log=False, timeout_graceful_shutdown=1
-            )
-        )
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [sock]}, daemon=True)
-        thread.start()
-        yield "127.0.0.1", sock.getsockname()[1]
-        running.should_exit = True
-        thread.join(10)
+    with serving(house.app) as port:
+        yield "127.0.0.1", port
 
 
 def picture(colour="red", size=(64, 64), mode="RGB") -> Image.Image:

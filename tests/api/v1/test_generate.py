@@ -12,7 +12,8 @@ from modules.api.v1.generate import receipt
 from modules.imaging import metadata
 from modules.plugins import Script
 from modules.schema import GenerationRequest, JobState
-from tests.api.v1.conftest import BERT, b64, opened, picture
+from tests.api.callers import BERT
+from tests.api.v1.conftest import b64, opened, picture
 from tests.services.fakes import Held, colour
 
 SMALL = {"prompt": "a cat", "steps": 2, "width": 64, "height": 64}

@@ -8,7 +8,8 @@ import pytest
 
 from modules.api.v1.app import OPTIONS_FILE
 from modules.schema import JobState
-from tests.api.v1.conftest import ANNA, BERT, b64, picture
+from tests.api.callers import ANNA, BERT
+from tests.api.v1.conftest import b64, picture
 from tests.services.fakes import Held
 
 SMALL = {"prompt": "a cat", "steps": 2, "width": 64, "height": 64}
@@ -236,7 +237,7 @@ def test_stopping_the_program_has_to_be_allowed(here, monkeypatch):
     from modules.api.v1.app import PREFIX, v1_apps
     from modules.services.access import Exposure
     from modules.settings import Settings
-    from tests.api.v1.conftest import Face
+    from tests.api.callers import Face
 
     raised = []
     monkeypatch.setattr(care, "_GONE_SECONDS", 0.0)

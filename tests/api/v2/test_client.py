@@ -17,7 +17,7 @@ from modules import cli, client
 from modules.client import Client, JobFailed, NoisetteError
 from modules.imaging import metadata
 from modules.schema import GenerationRequest, JobState
-from tests.api.v2.conftest import ANNA, BERT
+from tests.api.callers import ANNA, BERT
 from tests.services.fakes import Held, colour
 
 GUIDES = [

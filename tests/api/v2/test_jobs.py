@@ -6,7 +6,7 @@ import time
 import pytest
 
 from modules.schema import GenerationRequest, JobState
-from tests.api.v2.conftest import BERT
+from tests.api.callers import BERT
 from tests.services.fakes import colour
 
 ASKED = {"prompt": "a cat", "seed": 5}

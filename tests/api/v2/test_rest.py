@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from modules.api.v2.app import describe
 from modules.services.access import Exposure
-from tests.api.v2.conftest import BERT, Face
+from tests.api.callers import BERT, Face
 
 
 def png(size=(16, 16)):

@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import (
 from modules.api.v2.app import PREFIX, v2_app
 from modules.schema import GenerationRequest
 from modules.services.access import Exposure
-from tests.api.v2.conftest import ANNA, Face
+from tests.api.callers import ANNA, Face
 from tests.services.fakes import FakeGenerate, house
 
 CHECKS = (
