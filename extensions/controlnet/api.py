@@ -2,15 +2,17 @@
 
 import base64
 import io
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Body, Request
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
-from modules.plugins import Host, problem
+from modules.plugins import Host, UserError, problem
 
 from .files import models, title
 from .modules_list import MODULES, module_named
+from .preview import previewed, told
 from .unit import MOST_UNITS, Unit
 
 MOST_IMAGES = 16
@@ -74,6 +76,19 @@ def router(host: Host, queue: Any) -> APIRouter:
     @made.post("/controlnet/detect")
     def detect(sent: Detect, request: Request) -> dict[str, Any]:
         return _detected(host, queue, sent, request)
+
+    @made.post("/controlnet/preview")
+    def preview(request: Request, asked: Annotated[Any, Body()] = None) -> Response:
+        try:
+            image = previewed(host, asked, lambda name: queue.check(name, request))
+        except UserError as error:
+            # An answer like any other of the panel's: a browser would write a status into its console.
+            return JSONResponse(told(error), headers={"Cache-Control": "no-store"})
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", compress_level=1)
+        return Response(
+            buffer.getvalue(), media_type="image/png", headers={"Cache-Control": "no-store"}
+        )
 
     return made
 

@@ -10,6 +10,7 @@ ROUTES = ForeignRoutes(
         "/controlnet/control_types",
         "/controlnet/settings",
         "/controlnet/detect",
+        "/controlnet/preview",
     ),
     build="api:router",
     seconds=180.0,
