@@ -5,13 +5,15 @@ import io
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
+from fastapi.responses import JSONResponse, Response
 from PIL import Image
 from pydantic import BaseModel, Field, ValidationError
 
-from modules.plugins import Host, problem
+from modules.plugins import Host, UserError, problem
 
 from .files import models, title
 from .modules_list import MODULES, module_named
+from .preview import previewed, told
 from .unit import MOST_UNITS, Unit
 
 MOST_IMAGES = 16
@@ -79,6 +81,19 @@ def router(host: Host, queue: Any) -> APIRouter:
     @made.post("/controlnet/render_openpose_json")
     def render_openpose_json(sent: Annotated[list[Any], Body(max_length=MOST_IMAGES)]) -> Any:
         return _rendered(sent)
+
+    @made.post("/controlnet/preview")
+    def preview(request: Request, asked: Annotated[Any, Body()] = None) -> Response:
+        try:
+            image = previewed(host, asked, lambda name: queue.check(name, request))
+        except UserError as error:
+            # An answer like any other of the panel's: a browser would write a status into its console.
+            return JSONResponse(told(error), headers={"Cache-Control": "no-store"})
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", compress_level=1)
+        return Response(
+            buffer.getvalue(), media_type="image/png", headers={"Cache-Control": "no-store"}
+        )
 
     return made
 

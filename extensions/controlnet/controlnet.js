@@ -9,7 +9,7 @@ const NEW = {
 };
 let units = [];
 let choices = { modules: [], models: [], most: 16 };
-let previews = [];    // by unit: {id} or {error}
+let previews = [];    // by unit: the address of the map that was made, or null
 const said = el("p", { class: "control-bad", role: "alert", hidden: true });
 const live = el("p", { class: "control-muted", role: "status" });
 function tell(text) { said.textContent = text; said.hidden = !text; }
@@ -45,17 +45,34 @@ async function hand(n, file, field) {
     answer = await response.json();
   } catch { tell(t("failed")); return; }
   if (answer.error) { tell(pick(answer.error)); return; }
-  previews[n] = null;
+  forget(n);
   change(n, { [field]: answer.id, ...(field === "image" ? { enabled: true } : {}) }, true);
 }
 
 async function preview(n) {
   tell("");
   live.textContent = t("making");
-  const answer = await ask("control_preview", { unit: units[n], width: size("width"), height: size("height") });
+  const unit = units[n];
+  const made = await mapOf(unit);
   live.textContent = "";
-  previews[n] = answer ?? null;
+  if (units[n]?.image === unit.image) forget(n, made);
+  else if (made) URL.revokeObjectURL(made);  // the unit or its picture was taken away meanwhile
   draw();
+}
+function forget(n, other = null) {
+  if (previews[n]) URL.revokeObjectURL(previews[n]);
+  previews[n] = other;
+}
+async function mapOf(unit) {
+  let answer = null;
+  try {
+    const body = JSON.stringify({ unit, width: size("width"), height: size("height") });
+    const response = await fetch("./controlnet/preview", { method: "POST", body, headers: { "Content-Type": "application/json" }, cache: "no-store" });
+    if (response.headers.get("content-type") === "image/png") return URL.createObjectURL(await response.blob());
+    answer = await response.json();
+  } catch { /* no answer, or none that can be read */ }
+  tell(pick(answer?.error) || t("failed"));
+  return null;
 }
 
 let looking = 0;
@@ -108,7 +125,7 @@ function place(n, field, text) {
   } },
     el("label", { class: "control-pick" }, input,
       id ? el("img", { src: `./ui/inputs/${id}`, alt: text }) : el("span", { text: t("choose") })),
-    id && button("×", () => { previews[n] = null; change(n, { [field]: "" }, true); }, { class: "control-clear", "aria-label": t("clear") }));
+    id && button("×", () => { forget(n); change(n, { [field]: "" }, true); }, { class: "control-clear", "aria-label": t("clear") }));
   return el("figure", {}, el("figcaption", { text }), box);
 }
 
@@ -127,18 +144,18 @@ function row(n) {
   const choice = (field, names) => labelled(t(field), select(n, field, names.map((name) => [name, t(name)])));
   return el("section", { class: "control-unit", "data-unit": n, "aria-label": t("unit", { n: n + 1 }) },
     el("header", {}, el("strong", { text: t("unit", { n: n + 1 }) }), tick(n, "enabled", t("enable")),
-      button("×", () => { units.splice(n, 1); previews.splice(n, 1); keep(); draw(); }, { class: "control-remove", "aria-label": t("remove", { n: n + 1 }) })),
+      button("×", () => { forget(n); units.splice(n, 1); previews.splice(n, 1); keep(); draw(); }, { class: "control-remove", "aria-label": t("remove", { n: n + 1 }) })),
     el("div", { class: "control-pictures" },
       place(n, "image", t(refers ? "reference" : "image")),
       el("figure", {}, el("figcaption", { text: t(refers ? "seen" : "map") }),
-        el("div", { class: "control-place" }, previews[n]?.id && el("img", { class: "control-map", src: `./ui/inputs/${previews[n].id}`, alt: t(refers ? "seen" : "map") })),
+        el("div", { class: "control-place" }, previews[n] && el("img", { class: "control-map", src: previews[n], alt: t(refers ? "seen" : "map") })),
         button(t("preview"), () => preview(n), { class: "control-preview", disabled: !unit.image })),
       place(n, "mask_image", t("mask"))),
     el("div", { class: "control-grid" },
       labelled(t("module"), select(n, "module", modules)),
       labelled(t("model"), select(n, "model", models)),
       lacks && el("p", { class: "control-needs" }, el("span", { text: `${unit.module} ${t("needs", { files: lacks.missing.join(", "), mb: lacks.megabytes })}` }),
-        button(t("fetch"), () => fetchWeights(unit.module), { class: "control-fetch" })),
+        button(t("fetch"), () => fetchWeights(unit.module), { class: "control-fetch nz-owner" })),
       sliders,
       slider(n, "weight", t("weight"), 0, 2, 0.05, unit.weight),
       slider(n, "guidance_start", t("start"), 0, 1, 0.01, unit.guidance_start),
@@ -176,6 +193,7 @@ const attach = setInterval(() => {
     const now = Array.isArray(given) ? given.map((unit) => ({ ...NEW, pixel_perfect: false, ...unit })) : [];
     if (JSON.stringify(now) === JSON.stringify(units)) return;
     units = now;
+    previews.forEach((_, n) => forget(n));
     previews = units.map(() => null);
     draw();
   };

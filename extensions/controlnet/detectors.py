@@ -30,11 +30,11 @@ def missing(host: Host, module: Module) -> list[str]:
     return [name for name in files if not (folder(host) / name).is_file()]
 
 
-def detect(host: Host, module: Module, pixels: Array, numbers: Sequence[float]) -> Array:
-    """What the preprocessor makes of a picture, (height, width, 3), of the same size.
+def need(host: Host, module: Module) -> None:
+    """Say what is missing.
 
     Raises:
-        UserError: its weights are not here, or cannot be read; says how to get them.
+        UserError: weights of the preprocessor are not here; says how to get them.
     """
     lacking = missing(host, module)
     if lacking and module.weights is not None:
@@ -46,6 +46,15 @@ def detect(host: Host, module: Module, pixels: Array, numbers: Sequence[float]) 
             f"{module.weights.megabytes} MB）。请用 ControlNet 面板中的按钮或 "
             f"`noisette extensions run controlnet fetch {module.name}` 获取。",
         )
+
+
+def detect(host: Host, module: Module, pixels: Array, numbers: Sequence[float]) -> Array:
+    """What the preprocessor makes of a picture, (height, width, 3), of the same size.
+
+    Raises:
+        UserError: its weights are not here, or cannot be read; says how to get them.
+    """
+    need(host, module)
     try:
         run = _made(module.name, str(folder(host)))
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, ImportError) as error:

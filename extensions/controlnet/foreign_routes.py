@@ -11,6 +11,7 @@ ROUTES = ForeignRoutes(
         "/controlnet/settings",
         "/controlnet/detect",
         "/controlnet/render_openpose_json",
+        "/controlnet/preview",
     ),
     build="api:router",
     seconds=180.0,

@@ -22,6 +22,7 @@ from .files import KIND, VISION
 from .foreign_routes import ROUTES
 from .infotext import read
 from .options import ControlNetOptions
+from .words import RECEIPT
 
 
 class ControlNetExtension:
@@ -37,7 +38,7 @@ class ControlNetExtension:
     @hookimpl
     def register_panels(self) -> Sequence[Panel]:
         return [
-            Panel(tab, "ControlNet", "ControlNet", build="panel:build")
+            Panel(tab, "ControlNet", "ControlNet", build="panel:build", receipt=RECEIPT)
             for tab in ("txt2img", "img2img")
         ]
 
@@ -47,7 +48,7 @@ class ControlNetExtension:
 
     @hookimpl
     def register_axes(self) -> Sequence[Axis]:
-        return axes()
+        return axes(self._host)
 
     @hookimpl
     def register_commands(self) -> Sequence[Command]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from .modules_list import MODULES
+
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
         "unit": "Unit {n}",
@@ -90,3 +92,18 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "failed": "程序没有响应。它还在运行吗？",
     },
 }
+
+RECEIPT: Mapping[str, tuple[str, str]] = {
+    "model": ("Model", "模型"),
+    "model=None": ("None", "无"),
+    "hash": ("Hash", "哈希"),
+    "kind": ("Kind", "类型"),
+    "kind=controlnet": ("ControlNet", "ControlNet"),
+    "kind=t2i_adapter": ("T2I-Adapter", "T2I-Adapter"),
+    "kind=ip_adapter": ("IP-Adapter: a reference image", "IP-Adapter：参考图"),
+    "module": ("Preprocessor", "预处理器"),
+    **{f"module={each.name}": (each.name, f"{each.title_zh} · {each.name}") for each in MODULES},
+    "weight": ("Control weight", "控制权重"),
+    "map": ("Preprocessed map, kept as", "预处理图保存为"),
+}
+"""What the receipt of a picture says, as people see it; preprocessors have the names of the panel."""

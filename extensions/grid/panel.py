@@ -74,8 +74,9 @@ def build(
             max_length=MAX_PROMPTS, elem_classes="nz-field grid-prompts",
         )  # fmt: skip
         file = gr.UploadButton(
-            t("From a text file", "从文本文件读取"), size="sm", file_types=[".txt"]
-        )
+            t("From a text file", "从文本文件读取"), size="sm", file_types=[".txt"],
+            elem_classes="nz-owner",  # Gradio's own upload, which guests do not have
+        )  # fmt: skip
         file.upload(
             _read,
             file,

@@ -336,7 +336,7 @@ blendBox.append(
     button(t("blend.load"), async () => { const found = chosen.value && await ask("lora_blend", { name: chosen.value }); if (found) take(found.blend); }),
     button(t("blend.export"), async () => { const found = chosen.value && await ask("lora_blend", { name: chosen.value }); if (found) download(found.blend); }),
     button(t("blend.import"), () => file.click()), file),
-  el("div", { class: "lora-line" }, blendName, blendNote,
+  el("div", { class: "lora-line nz-owner" }, blendName, blendNote,
     el("label", { class: "lora-words" }, over, el("span", { text: t("blend.over") })),
     button(t("blend.save"), save)));
 blendBox.addEventListener("toggle", () => { if (blendBox.open) ask("lora_blends", {}).then((found) => found && listBlends(found.names)); });

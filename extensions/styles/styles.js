@@ -253,7 +253,7 @@ function tab() {
   }
 
   root.append(
-    el("div", { class: "styles-line" }, button(t("import"), () => file.click()), file,
+    el("div", { class: "styles-line nz-owner" }, button(t("import"), () => file.click()), file,
       el("label", { class: "styles-line" }, over, el("span", { text: t("import.over") })),
       button(t("csv"), () => exported("csv")), button(t("json"), () => exported("json"))),
     notice, el("div", { class: "styles-columns" }, shelf.node, side));

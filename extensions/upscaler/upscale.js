@@ -164,12 +164,15 @@ const stop = button(t("stop"), async () => {
 
 async function go() {
   tell("");
-  for (const item of items) delete item.error;
   let wanted = waiting();
   if (!wanted.length) {  // all are done: the same once more, with what is set now
     wanted = items.filter((item) => item.state === "done");
-    if (!wanted.length) { tell(t("none")); return; }
+    if (!wanted.length) {  // of files that could not be taken the reasons stay
+      if (items.some((item) => item.error)) drawList(); else tell(t("none"));
+      return;
+    }
   }
+  for (const item of wanted) delete item.error;
   start.disabled = true;
   try {
     for (let at = 0; at < wanted.length; at += AT_ONCE) {

@@ -226,6 +226,7 @@ def _v1() -> Iterator[Rule]:
         yield Rule("GET", f"/sd_extra_networks/{name}", GUEST)
     for name in ("version", "model_list", "module_list", "control_types", "settings"):
         yield Rule("GET", f"/controlnet/{name}", GUEST)
+    yield Rule("POST", "/controlnet/preview", GUEST, cost=20)
     for name in ("detect", "render_openpose_json"):
         yield Rule("POST", f"/controlnet/{name}", GUEST, body=LARGE, cost=20)
 

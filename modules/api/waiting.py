@@ -77,6 +77,10 @@ class WaitingQueue:
         client = "" if caller is None else self._visitors.client(caller)
         return self._studio.inputs.of(client).add(decode_image(image))
 
+    def check(self, name: str, caller: Request) -> None:
+        """See `ServerQueue`."""
+        self._studio.inputs.of(self._visitors.client(caller)).path(name)
+
     def run(self, request: GenerationRequest, caller: Request) -> Sequence[Path]:
         """See `ServerQueue`."""
         studio = self._studio

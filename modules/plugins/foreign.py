@@ -53,6 +53,13 @@ class ServerQueue(Protocol):
             UserError: it is no picture, damaged, or too large.
         """
 
+    def check(self, name: str, caller: Any) -> None:
+        """Whether `caller` (FastAPI's `Request`) may have the picture of that id, before `Host.open_picture` opens it.
+
+        Raises:
+            UserError: he has handed in none of that id.
+        """
+
     def run(self, request: GenerationRequest, caller: Any) -> Sequence[Path]:
         """Have a job done as one of `caller` (FastAPI's `Request`) and wait; the files of its pictures.
 

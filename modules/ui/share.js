@@ -32,6 +32,11 @@
     return t("share." + share.state, { until, why: share.why ? pick(share.why) : "" });
   }
 
+  function left() {
+    const minutes = Math.max(0, Math.ceil((share.ends - Date.now() / 1000) / 60));
+    return minutes < 60 ? t("share.left.minutes", { m: minutes }) : t("share.left.hours", { h: Math.floor(minutes / 60), m: minutes % 60 });
+  }
+
   async function copy() {
     const field = $("nz-share-link");
     field.select();
@@ -49,19 +54,21 @@
     const panel = $("nz-share-panel");
     if (!panel || !panel.open) return;
     const state = JSON.stringify([share, copied]);
-    if (panel.dataset.shown === state) return;
+    // What is left goes on by itself; all else stands, and with it what the owner has selected there.
+    if (panel.dataset.shown === state) { if ($("nz-share-left")) $("nz-share-left").textContent = left(); return; }
     panel.dataset.shown = state;
     const open = share.state === "open";
     panel.replaceChildren(
       el("h2", { id: "nz-share-title", text: t("share.title") }),
       el("p", { class: share.state === "failed" || share.state === "lost" ? "nz-bad-text" : "nz-muted", role: "status", text: said() }),
+      open ? el("p", { id: "nz-share-left", class: "nz-muted", text: left() }) : "",
       ...(open ? [
         el("img", { id: "nz-share-code", src: "./ui/share/qr.svg?" + Math.round(share.ends), alt: t("share.qr"), width: "220", height: "220" }),
         el("input", { id: "nz-share-link", type: "text", readonly: true, value: share.link, "aria-label": t("share.link") }),
       ] : []),
       el("div", { class: "nz-actions" },
         open ? button(t(copied ? "share.copied" : "share.copy"), copy, { id: "nz-share-copy", class: "nz-button nz-primary" }) : null,
-        open || share.state === "opening" ? button(t("share.stop"), stop, { id: "nz-share-stop" }) : null,
+        open || share.state === "opening" ? button(t("share.stop"), stop, { id: "nz-share-stop", class: "nz-button nz-danger" }) : null,
         button(t("share.close"), () => panel.close(), {})));
   }
 

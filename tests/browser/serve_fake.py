@@ -36,7 +36,7 @@ def main(folder: Path, seconds_per_step: float, port: int, names: Sequence[str])
     with listen("127.0.0.1", port) as sock:
         port = sock.getsockname()[1]
         page = build_page(studio, plugins, "0.1.0")
-        app = create_app(studio, page, Settings(data_dir=folder, port=port))
+        app = create_app(studio, page, Settings(data_dir=folder, port=port), plugins=plugins)
         serve(app, sock, lambda: print(f"http://127.0.0.1:{port}/", flush=True))
     studio.close()
 

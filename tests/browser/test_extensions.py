@@ -70,6 +70,20 @@ def test_a_receipt_speaks_the_language_of_the_visitor(seen: Open) -> None:
     assert own[2] == ["各层块的相对变化", "文本编码器 0.1, in0 0.2"]
 
 
+def test_why_files_could_not_be_taken_stays_said(seen: Open, tmp_path: Path) -> None:
+    visit = seen()
+    page = visit.page
+    (tmp_path / "broken.png").write_bytes(b"no picture at all")
+    open_tab(page, "Upscale")
+    tab = page.locator(".upscale-tab")
+    tab.locator("input[type=file]").first.set_input_files(tmp_path / "broken.png")
+    told = tab.get_by_role("alert")
+    expect(told).to_contain_text("broken.png: ")
+    tab.get_by_role("button", name="Upscale", exact=True).click()
+    expect(told).to_contain_text("broken.png: ")
+    expect(tab.locator(".upscale-list .upscale-bad")).to_have_count(1)
+
+
 def test_styles_are_found_in_both_languages_and_written_around_the_words(seen: Open) -> None:
     visit = seen()
     page = visit.page

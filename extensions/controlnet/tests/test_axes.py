@@ -5,11 +5,20 @@ import pytest
 from extensions.controlnet.axes import axes
 from extensions.controlnet.options import ControlNetOptions
 from modules.errors import UserError
-from modules.plugins import GenerationRequest
+from modules.plugins import Axis, GenerationRequest
+from modules.plugins.host import Host
 
 UNITS = [{"module": "canny", "model": "edges", "image": "a" * 64}, {"enabled": False}]
 REQUEST = GenerationRequest(prompt="a cat", extras={"controlnet": {"units": UNITS}})
-AXES = {axis.name: axis for axis in axes()}
+
+
+@pytest.fixture
+def axis(host: Host) -> dict[str, Axis]:
+    """The axes, with one control model there."""
+    folder = host.models / "controlnet"
+    folder.mkdir(parents=True)
+    (folder / "other.safetensors").write_bytes(b"x")
+    return {axis.name: axis for axis in axes(host)}
 
 
 @pytest.mark.parametrize(
@@ -24,8 +33,10 @@ AXES = {axis.name: axis for axis in axes()}
         ("model", "other"),
     ],
 )
-def test_an_axis_sets_its_field_of_its_unit_alone(field: str, value: object) -> None:
-    made = AXES[f"controlnet.{field}1"].apply(REQUEST, value)
+def test_an_axis_sets_its_field_of_its_unit_alone(
+    axis: dict[str, Axis], field: str, value: object
+) -> None:
+    made = axis[f"controlnet.{field}1"].apply(REQUEST, value)
     before = ControlNetOptions.model_validate(REQUEST.extras["controlnet"]).units
     after = ControlNetOptions.model_validate(made.extras["controlnet"]).units
     assert after[0] == before[0].model_copy(update={field: value})
@@ -34,11 +45,11 @@ def test_an_axis_sets_its_field_of_its_unit_alone(field: str, value: object) -> 
 
 
 @pytest.mark.parametrize("number", [2, 3])
-def test_a_unit_that_is_off_or_missing_is_named(number: int) -> None:
+def test_a_unit_that_is_off_or_missing_is_named(axis: dict[str, Axis], number: int) -> None:
     with pytest.raises(UserError, match=f"no ControlNet unit {number}"):
-        AXES[f"controlnet.weight{number}"].apply(REQUEST, 1.0)
+        axis[f"controlnet.weight{number}"].apply(REQUEST, 1.0)
     with pytest.raises(UserError):
-        AXES["controlnet.weight1"].apply(GenerationRequest(prompt="a cat"), 1.0)
+        axis["controlnet.weight1"].apply(GenerationRequest(prompt="a cat"), 1.0)
 
 
 def test_a_start_after_the_end_is_said_in_both_languages() -> None:
@@ -47,3 +58,26 @@ def test_a_start_after_the_end_is_said_in_both_languages() -> None:
             {"units": [{**UNITS[0], "guidance_start": 0.9, "guidance_end": 0.1}]}
         )
     assert "0.9" in caught.value.message("en") and "晚于" in caught.value.message("zh")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("module", "mlsd", "mlsd_large_512_fp32.pth"),
+        ("module", "no such preprocessor", "no such preprocessor"),
+        ("model", "edges", "There are: other"),
+    ],
+)
+def test_what_could_not_be_used_is_refused_before_anything_runs(
+    axis: dict[str, Axis], field: str, value: str, said: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        axis[f"controlnet.{field}1"].apply(REQUEST, value)
+    assert said in caught.value.message("en")
+
+
+def test_no_model_and_a_model_by_the_name_of_other_programs_are_values(
+    axis: dict[str, Axis],
+) -> None:
+    for value in ("None", "other [0a1b2c3d]", "Other.safetensors"):
+        assert axis["controlnet.model1"].apply(REQUEST, value)

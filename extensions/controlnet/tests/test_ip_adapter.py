@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from extensions.controlnet.desk import functions
 from extensions.controlnet.nets import Nets
 from extensions.controlnet.options import ControlNetOptions
+from extensions.controlnet.preview import previewed
 from extensions.controlnet.worker import ControlNetWorker
 from extensions.pag.adapter import Pag
 from extensions.pag.plugin import PagOptions
@@ -229,13 +229,12 @@ def test_a_mask_says_where(host: Host, tiny: Callable[[str], Any]) -> None:
 
 
 def test_the_preview_shows_what_the_encoder_sees(host: Host) -> None:
-    preview = next(each for each in functions(host) if each.__name__ == "control_preview")
     wide = Image.new("RGB", (120, 40), "black")
     wide.paste("white", (40, 0, 80, 40))
     unit = {"module": "ip-adapter_clip_h", "image": host.keep_picture(wide)}
-    answer = preview({"unit": unit, "width": 64, "height": 96})
-    assert (answer["width"], answer["height"]) == (224, 224)
-    assert np.asarray(host.open_picture(answer["id"]))[:, 8:-8].min() > 200  # edges are blended
+    made = previewed(host, {"unit": unit, "width": 64, "height": 96}, lambda name: None)
+    assert made.size == (224, 224)
+    assert np.asarray(made)[:, 8:-8].min() > 200  # edges are blended
 
 
 @pytest.mark.usefixtures("one")

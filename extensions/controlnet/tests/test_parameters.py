@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from extensions.controlnet.infotext import written
+from extensions.controlnet.modules_list import MODULES
 from extensions.controlnet.unit import Unit
+from extensions.controlnet.words import RECEIPT
 from modules.imaging import infotext
 from modules.imaging.infotext import PictureFacts
 from modules.plugins.manager import Places, Plugins
@@ -65,3 +67,11 @@ def test_a_model_that_is_not_here_keeps_its_name(plugins: Plugins) -> None:
 )
 def test_what_is_no_unit_is_left(plugins: Plugins, text: str) -> None:
     assert plugins.read_parameters({"ControlNet 0": text}) == ({}, set())
+
+
+def test_the_receipt_is_said_in_words() -> None:
+    said = {"model", "hash", "kind", "module", "weight", "map"}
+    said |= {f"module={each.name}" for each in MODULES}
+    said |= {f"kind={kind}" for kind in ("controlnet", "t2i_adapter", "ip_adapter")}
+    assert said <= set(RECEIPT)
+    assert all(en and zh for en, zh in RECEIPT.values())

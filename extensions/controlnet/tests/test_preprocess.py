@@ -23,6 +23,7 @@ from extensions.controlnet.maps import control_map, fitted, preprocessed, resolu
 from extensions.controlnet.modules_list import MODULES, module_named
 from extensions.controlnet.options import ControlNetOptions
 from extensions.controlnet.preprocess import WEIGHTLESS
+from extensions.controlnet.preview import previewed
 from extensions.controlnet.unit import Unit
 from modules.errors import UserError
 from modules.plugins.host import Host
@@ -168,6 +169,9 @@ class Queue:
     def keep(self, image: str, caller: object = None) -> str:
         return self._host.keep_picture(Image.open(io.BytesIO(base64.b64decode(image))))
 
+    def check(self, name: str, caller: Any) -> None:
+        self._host.open_picture(name)
+
 
 def test_well_known_addresses(host: Host) -> None:
     folder = host.models / "controlnet"
@@ -202,18 +206,40 @@ def test_the_panel_asks_and_is_answered(host: Host, picture: str) -> None:
     assert json.dumps(choices) and choices["models"] == []
     needs = {each["name"]: each["missing"] for each in choices["modules"]}
     assert needs["canny"] == [] and needs["mlsd"] == ["mlsd_large_512_fp32.pth"]
+    assert by_name["control_fetching"]({}) == {"module": "", "share": 0.0}
+
+
+def test_a_preview_is_made_for_whoever_may_have_the_picture(host: Host, picture: str) -> None:
+    def check(name: str) -> None:
+        if name != picture:
+            raise UserError("error.input.missing", id=name[:12])
+
     unit = {"image": picture, "module": "canny"}
-    shown = by_name["control_preview"]({"unit": unit, "width": 64, "height": 32})
-    assert host.open_picture(shown["id"]).size == (64, 32)
+    assert previewed(host, {"unit": unit, "width": 64, "height": 32}, check).size == (64, 32)
+    other = host.keep_picture(square(32))
     for wrong in (
         {"unit": {"image": picture, "weight": "much"}, "width": 64, "height": 64},
         {"unit": {**unit, "module": "mlsd"}, "width": 64, "height": 64},
         {"unit": unit, "width": 10**9, "height": 64},
         None,
         {"unit": {**unit, "image": "../../etc/passwd"}, "width": 64, "height": 64},
+        {"unit": {**unit, "image": other}, "width": 64, "height": 64},
+        {"unit": {**unit, "mask_image": other}, "width": 64, "height": 64},
     ):
-        assert set(by_name["control_preview"](wrong)["error"]) == {"en", "zh"}
-    assert by_name["control_fetching"]({}) == {"module": "", "share": 0.0}
+        with pytest.raises(UserError):
+            previewed(host, wrong, check)
+
+
+def test_a_preview_over_http(host: Host, picture: str) -> None:
+    app = FastAPI()
+    app.include_router(router(host, Queue(host)))
+    client = TestClient(app)
+    asked = {"unit": {"image": picture, "module": "canny"}, "width": 64, "height": 32}
+    answer = client.post("/controlnet/preview", json=asked)
+    assert answer.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(answer.content)).size == (64, 32)
+    refused = client.post("/controlnet/preview", json={**asked, "width": "wide"})
+    assert set(refused.json()["error"]) == {"en", "zh"}
 
 
 def test_detect_on_the_command_line(host: Host, tmp_path: Path) -> None:

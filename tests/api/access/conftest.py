@@ -14,6 +14,7 @@ from modules.plugins.manager import Places, Plugins
 from modules.services.access import Exposure
 from modules.services.door import Door
 from modules.services.extensions import Extensions
+from modules.services.inputs import InputPictures
 from modules.services.passes import Passes
 from modules.services.reach import Reach
 from modules.settings import Settings
@@ -115,7 +116,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         "tab.py": OWN_TAB,
     }.items():
         (own / name).write_text(text, encoding="utf-8")
-    plugins = Plugins.load(extensions, places=Places(PROJECT / "models", folder / "data" / "e"))
+    inputs = InputPictures(folder / "data" / "inputs")  # the same folder as the studio's
+    places = Places(PROJECT / "models", folder / "data" / "e", pictures=inputs)
+    plugins = Plugins.load(extensions, places=places)
     states = {report.name: report.state for report in plugins.reports}
     assert {states[name] for name in (*BROUGHT, "own")} == {"active"}, states
     studio = FakeStudio(folder, seconds_per_step=0.0, plugins=plugins)
