@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, Field
+from PIL import Image
+from pydantic import BaseModel, Field, ValidationError
 
 from modules.plugins import Host, UserError, problem
 
@@ -77,6 +78,10 @@ def router(host: Host, queue: Any) -> APIRouter:
     def detect(sent: Detect, request: Request) -> dict[str, Any]:
         return _detected(host, queue, sent, request)
 
+    @made.post("/controlnet/render_openpose_json")
+    def render_openpose_json(sent: Annotated[list[Any], Body(max_length=MOST_IMAGES)]) -> Any:
+        return _rendered(sent)
+
     @made.post("/controlnet/preview")
     def preview(request: Request, asked: Annotated[Any, Body()] = None) -> Response:
         try:
@@ -131,7 +136,26 @@ def _detected(host: Host, queue: Any, sent: Detect, caller: Request) -> dict[str
             threshold_a=sent.controlnet_threshold_a,
             threshold_b=sent.controlnet_threshold_b,
         )
-        buffer = io.BytesIO()
-        preprocessed(host, unit, (512, 512), aside=True).save(buffer, "PNG")
-        answers.append(base64.b64encode(buffer.getvalue()).decode("ascii"))
+        answers.append(_base64(preprocessed(host, unit, (512, 512), aside=True)))
     return {"images": answers, "info": "Success"}
+
+
+def _rendered(sent: list[Any]) -> dict[str, Any]:
+    """Poses as pictures, one for each frame."""
+    from .pose import Frame, drawn  # cv2: the page starts without it
+
+    if not sent:
+        raise problem("No pose data detected", "没有姿态数据")
+    try:
+        frames = [Frame.model_validate(each) for each in sent]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where, why = ".".join(str(each) for each in first["loc"]) or "pose", first["msg"]
+        raise problem(f"{where}: {why}.", f"{where}：{why}。") from error
+    return {"images": [_base64(drawn(each)) for each in frames], "info": "Success"}
+
+
+def _base64(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -10,6 +10,7 @@ ROUTES = ForeignRoutes(
         "/controlnet/control_types",
         "/controlnet/settings",
         "/controlnet/detect",
+        "/controlnet/render_openpose_json",
         "/controlnet/preview",
     ),
     build="api:router",

@@ -88,6 +88,14 @@ MIGRATIONS: tuple[Migration, ...] = (
     )
     """,
     add_input_rows,
+    # Work that was done once already and is asked for again: a guest's share counts it again.
+    """
+    CREATE TABLE retries (
+        job_id INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        asked REAL NOT NULL
+    );
+    CREATE INDEX retries_by_time ON retries (asked)
+    """,
 )
 
 
@@ -250,6 +258,11 @@ class JobStore(PictureRows, InputRows):
             UserError: there is no such job, or it neither failed nor was stopped.
         """
         with self._transaction() as db:
+            db.execute(
+                "INSERT INTO retries (job_id, asked) SELECT id, ? FROM jobs "
+                "WHERE id = ? AND state IN ('failed', 'cancelled') AND started IS NOT NULL",
+                (self._clock(), job_id),
+            )
             again = db.execute(
                 "UPDATE jobs SET state = 'queued', attempts = 0, cancel_requested = 0, error = NULL, "
                 "finished = NULL WHERE id = ? AND state IN ('failed', 'cancelled')",
@@ -331,27 +344,32 @@ class JobStore(PictureRows, InputRows):
         self, prefix: str, moment: float
     ) -> Iterator[tuple[str, float, GenerationRequest]]:
         """Client, moment and request of each job that clients whose names begin so queued since `moment`; of a grid
-        those of its cells.
+        those of its cells. A job that was begun and queued again comes once more for each time.
 
         What was cancelled before anything was made of it does not count, nor does what cannot be read any more.
         """
         with self._reading() as db:
             rows = db.execute(
-                "SELECT id, client, created, request, cells FROM jobs WHERE created > ? "
-                "AND substr(client, 1, ?) = ? AND NOT (state = 'cancelled' AND started IS NULL)",
-                (moment, len(prefix), prefix),
+                "WITH theirs AS (SELECT id, client, created, request, cells FROM jobs "
+                "WHERE substr(client, 1, :length) = :prefix "
+                "AND NOT (state = 'cancelled' AND started IS NULL)) "
+                "SELECT id, client, created AS asked, request, cells FROM theirs "
+                "WHERE created > :moment UNION ALL "
+                "SELECT id, client, retries.asked, request, cells FROM retries "
+                "JOIN theirs ON theirs.id = retries.job_id WHERE retries.asked > :moment",
+                {"moment": moment, "length": len(prefix), "prefix": prefix},
             ).fetchall()
         for row in rows:
             layout = self.layout(row["id"]) if row["cells"] else None
             if layout is not None:
                 for cell in layout.cells:
-                    yield row["client"], row["created"], cell.request
+                    yield row["client"], row["asked"], cell.request
                 continue
             try:
                 asked = GenerationRequest.model_validate_json(row["request"])
             except ValidationError:
                 continue
-            yield row["client"], row["created"], asked
+            yield row["client"], row["asked"], asked
 
     def find_uid(self, uid: str) -> Job | None:
         """The job whose pictures carry `uid`, or None."""

@@ -212,3 +212,26 @@ def test_the_share_of_pictures_is_that_of_all_jobs_together(tmp_path: Path):
     assert not here.studio.jobs(ANNA)
     assert len(here.studio.submit_all([asked(5)] * 2, ANNA)) == 2
     here.studio.close()
+
+
+def test_what_is_begun_and_asked_for_again_counts_again(store: JobStore, quotas: Quotas, clock):
+    number = submit(store, quotas, ANNA, asked(4))
+    for _ in range(2):
+        assert store.claim("w", number)
+        store.finish(number, JobState.CANCELLED)
+        store.retry(number)
+    with pytest.raises(QuotaError, match="12 pictures"):
+        submit(store, quotas, ANNA, asked(1))
+    clock.now += HOUR + 1
+    submit(store, quotas, ANNA, asked(4))
+    with pytest.raises(QuotaError, match="16 pictures"):
+        submit(store, quotas, ANNA, asked(5))
+    clock.now += DAY + 1
+    submit(store, quotas, ANNA, asked(8))
+
+
+def test_a_retry_of_what_was_never_begun_costs_nothing_more(store: JobStore, quotas: Quotas):
+    number = submit(store, quotas, ANNA, asked(8))
+    store.cancel(number)
+    store.retry(number)
+    submit(store, quotas, ANNA, asked(2))
