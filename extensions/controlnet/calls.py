@@ -33,7 +33,7 @@ def read(
         UserError: a unit that cannot be understood, or a picture that is none.
     """
     rows = [args] if isinstance(args, Mapping) else list(args)
-    units = [_unit(row, keep) for row in rows if isinstance(row, Mapping)]
+    units = [_unit(row, keep) for number, row in enumerate(rows, 1) if _is_unit(number, row)]
     if len(units) > MOST_UNITS:
         raise problem(
             f"There are {len(units)} ControlNet units; {MOST_UNITS} are the most.",
@@ -59,6 +59,23 @@ def maps(options: Options, host: Host, receipt: JsonValue) -> list[Image.Image]:
 
 def _makes_a_map(module: str) -> bool:
     return module_named(module).name != "none"
+
+
+def _is_unit(number: int, row: object) -> bool:
+    """Older programs put two flags before the units, and some leave a unit empty.
+
+    Raises:
+        UserError: it is neither of these nor a unit; to pass it over would make a picture without control.
+    """
+    if row is None or isinstance(row, bool):
+        return False
+    if isinstance(row, Mapping):
+        return True
+    found = repr(row)[:80]
+    raise problem(
+        f"ControlNet unit {number} is {found}; it has to be an object with the fields of a unit.",
+        f"第 {number} 个 ControlNet 单元是 {found}；它必须是包含单元字段的对象。",
+    )
 
 
 def _unit(row: Mapping[str, Any], keep: Callable[[str], str]) -> dict[str, Any] | None:

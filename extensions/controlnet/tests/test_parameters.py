@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from extensions.controlnet.calls import read
 from extensions.controlnet.infotext import written
 from extensions.controlnet.modules_list import MODULES
 from extensions.controlnet.unit import Unit
 from extensions.controlnet.words import RECEIPT
+from modules.errors import UserError
 from modules.imaging import infotext
 from modules.imaging.infotext import PictureFacts
 from modules.plugins.manager import Places, Plugins
@@ -75,3 +77,16 @@ def test_the_receipt_is_said_in_words() -> None:
     said |= {f"kind={kind}" for kind in ("controlnet", "t2i_adapter", "ip_adapter")}
     assert said <= set(RECEIPT)
     assert all(en and zh for en, zh in RECEIPT.values())
+
+
+@pytest.mark.parametrize("sent", [[5], ["canny"], [{"module": "none"}, ["image"]]])
+def test_what_a_client_sends_that_is_no_unit_is_refused(sent: list[object]) -> None:
+    """Passed over, it would give a picture without control and no word about it."""
+    with pytest.raises(UserError, match="ControlNet unit"):
+        read(sent, str)
+
+
+def test_flags_before_the_units_and_empty_units_are_as_older_clients_send_them() -> None:
+    found = read([False, True, None, {"module": "canny", "model": "net"}], str)
+    assert found is not None and [unit["model"] for unit in found["units"]] == ["net"]
+    assert read([], str) is None

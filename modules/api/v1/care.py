@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, HTTPException
 from pydantic import JsonValue
 
 from modules.api.v1.models import Checkpoints
-from modules.api.v1.options import HASH, MODEL, VAE, by_name, checked, is_path
+from modules.api.v1.options import HASH, MODEL, VAE, Draft, by_name, checked, draft, is_path
 from modules.api.v1.shapes import Created
+from modules.api.v1.translate import made
 from modules.api.v2.answers import Denied
 from modules.api.v2.callers import Callers
 from modules.errors import UserError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from modules.services.front import Studio
 
 _GONE_SECONDS = 0.2
+_ANY_PICTURE = "0" * 64
 _SECRET = ("token", "password", "secret", "auth")
 
 
@@ -62,6 +64,7 @@ def care_routes(
         vae = str(found.get(VAE) or "")
         if vae.casefold() not in ("", "none", "automatic"):
             found[VAE] = studio.vae(vae)
+        _possible(draft(found))
         stored.set({**found, **{name: values[name] for name in idle if name != HASH}})
 
     @router.get("/cmd-flags", dependencies=owner)
@@ -130,6 +133,22 @@ def care_routes(
     ):
         router.add_api_route(path, _no_training, methods=["POST"])
     return router
+
+
+def _possible(options: Draft) -> None:
+    """Whether a request can hold these values at all: one that is out of bounds would stop every later request.
+
+    Raises:
+        UserError: names the field of a request that cannot.
+    """
+    for eta in (options.eta_ancestral, options.eta_ddim):
+        made(
+            {
+                **options.fields,
+                "sampler_options": {**options.sampler_options, "eta": eta},
+                "img2img": {"image": _ANY_PICTURE, **options.img2img},
+            }
+        )
 
 
 def _no_training(body: Created) -> dict[str, str]:

@@ -146,6 +146,12 @@ def test_settings_are_defaults_of_this_api(here):
         {"CLIP_stop_at_last_layers": 2, "sd_vae": "nothing"},
         {"CLIP_stop_at_last_layers": 2, "tiling": "perhaps"},
         {"CLIP_stop_at_last_layers": 2, "emphasis": "loud"},
+        {"CLIP_stop_at_last_layers": 1_000_000_000},
+        {"CLIP_stop_at_last_layers": 2, "s_churn": -1},
+        {"CLIP_stop_at_last_layers": 2, "eta_noise_seed_delta": 2**40},
+        {"CLIP_stop_at_last_layers": 2, "eta_ddim": 9},
+        {"CLIP_stop_at_last_layers": 2, "eta_ancestral": -1},
+        {"CLIP_stop_at_last_layers": 2, "initial_noise_multiplier": 1e9},
     ],
 )
 def test_a_setting_that_cannot_be_changes_nothing(here, values):
