@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from modules.errors import LimitError
+from modules.errors import LimitError, UserError
 from modules.schema import GenerationRequest
 from modules.schema.guests import GuestLimits
 from modules.services.access import GUEST_PREFIX
@@ -79,5 +79,11 @@ def _pictures(asked: Sequence[GenerationRequest]) -> int:
 
 def _room(name: str, had: int, wanted: int, most: int) -> None:
     if had + wanted > most:
-        room = max(0, most - had)
-        raise QuotaError(f"error.quota.{name}", had=had, wanted=wanted, most=most, room=room)
+        raise refusal(name, had, wanted, most)
+
+
+def refusal(name: str, had: int, wanted: int, most: int) -> QuotaError:
+    """What a guest is told of the quota `name`: how much there is room for, or only when to ask again where there is none."""
+    key, room = f"error.quota.{name}", max(0, most - had)
+    advice = UserError(f"{key}.less", room=room) if room else UserError(f"{key}.later")
+    return QuotaError(key, had=had, wanted=wanted, most=most, room=room, advice=advice)

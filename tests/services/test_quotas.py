@@ -1,5 +1,6 @@
 """What guests may ask for, and that nobody slips through between two looks."""
 
+import json
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from modules.schema import Cell, GenerationRequest, JobState, Layout, LayoutAxis
 from modules.schema.guests import GuestLimits
 from modules.schema.options import Hires
 from modules.services.jobs import JobStore
-from modules.services.quotas import DAY, HOUR, QuotaError, Quotas
+from modules.services.quotas import DAY, HOUR, QuotaError, Quotas, refusal
 from tests.services.fakes import house
 
 ANNA, BERT, OWNER = "guest:anna", "guest:bert", "a" * 32
@@ -169,11 +170,33 @@ def test_every_quota_says_itself_in_both_languages(field: str):
     if field == "megabytes_per_hour":
         error = UserError("error.api.uploads", minutes=3)
     else:
-        error = QuotaError(f"error.quota.{field}", had=7, wanted=8, most=9, room=2)
+        error = refusal(field, had=7, wanted=8, most=9)
     for language in ("en", "zh"):
         text = error.message(language)
         assert "error." not in text
         assert any(number in text for number in "379")
+
+
+@pytest.mark.parametrize("field", sorted(set(GuestLimits.model_fields) - {"megabytes_per_hour"}))
+def test_where_there_is_no_room_only_later_is_said(field: str):
+    some, none = refusal(field, had=7, wanted=4, most=9), refusal(field, had=9, wanted=4, most=9)
+    again = QuotaError.from_dict(json.loads(json.dumps(none.to_dict())))
+    assert type(again) is QuotaError and some.key == none.key == f"error.quota.{field}"
+    for language, fewer in (("en", ("fewer", "smaller", "at the most")), ("zh", ("减", "最多请求"))):
+        assert any(word in some.message(language) for word in fewer)
+        assert "2" in some.message(language)
+        assert not any(word in none.message(language) for word in (*fewer, "0", "{", "error."))
+        assert again.message(language) == none.message(language)
+    later = ("later", "tomorrow", "Wait")
+    assert any(word in none.message() for word in later)
+    assert any(word in none.message("zh") for word in ("稍后", "明天", "等待"))
+
+
+def test_a_guest_who_has_had_all_is_told_to_come_later(store: JobStore, quotas: Quotas):
+    done(store, submit(store, quotas, ANNA, asked(10)))
+    with pytest.raises(QuotaError, match=r"may have\. Ask again later\.$") as caught:
+        submit(store, quotas, ANNA, asked())
+    assert caught.value.message("zh").endswith("张。请稍后再试。")
 
 
 def test_a_grid_counts_for_each_of_its_cells(store: JobStore, quotas: Quotas):
