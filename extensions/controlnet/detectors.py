@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modules.plugins import Host, problem
+from modules.plugins import Host, UserError, problem
 
 from .modules_list import Module
 
@@ -28,6 +29,32 @@ def missing(host: Host, module: Module) -> list[str]:
     """The files that a preprocessor still needs."""
     files = module.weights.files if module.weights is not None else ()
     return [name for name in files if not (folder(host) / name).is_file()]
+
+
+PACKAGES = (
+    "controlnet_aux", "cv2", "einops", "huggingface_hub", "scipy", "skimage", "timm", "torch", "torchvision",
+)  # fmt: skip
+"""What controlnet-aux imports for the detectors below, of other packages; the lock has them all."""
+
+
+def need_packages(module: Module) -> None:
+    """Look for them, without importing one, before anything is fetched.
+
+    Raises:
+        UserError: one is not installed; says which.
+    """
+    for name in PACKAGES if module.weights is not None else ():
+        if find_spec(name) is None:
+            raise lacking_package(module, name)
+
+
+def lacking_package(module: Module, name: str) -> UserError:
+    """The refusal."""
+    return problem(
+        f"The preprocessor {module.name} needs the Python package {name}, which is not installed. Start "
+        "launch.sh (or launch.bat): it installs what is missing.",
+        f"预处理器 {module.name} 需要 Python 包 {name}，但尚未安装。请运行 launch.sh（或 launch.bat）安装缺少的包。",
+    )
 
 
 def need(host: Host, module: Module) -> None:
@@ -52,12 +79,14 @@ def detect(host: Host, module: Module, pixels: Array, numbers: Sequence[float]) 
     """What the preprocessor makes of a picture, (height, width, 3), of the same size.
 
     Raises:
-        UserError: its weights are not here, or cannot be read; says how to get them.
+        UserError: its weights are not here, or cannot be read, or a Python package is missing; says how to get them.
     """
     need(host, module)
     try:
         run = _made(module.name, str(folder(host)))
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError, ImportError) as error:
+    except ImportError as error:
+        raise lacking_package(module, error.name or str(error)) from error
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
         raise problem(
             f"The weights of the preprocessor {module.name} cannot be read ({error}). Remove "
             f"them from models/{FOLDER} and fetch them again.",
@@ -66,7 +95,15 @@ def detect(host: Host, module: Module, pixels: Array, numbers: Sequence[float]) 
     found = np.asarray(run(pixels, *numbers))
     if found.ndim == 2:
         found = np.repeat(found[..., None], 3, axis=2)
-    return np.ascontiguousarray(found[..., :3].astype(np.uint8))
+    return _sized(np.ascontiguousarray(found[..., :3].astype(np.uint8)), pixels)
+
+
+def _sized(found: Array, pixels: Array) -> Array:
+    """At the picture's size: controlnet-aux stretches each side to a multiple of 64, which would shift every line."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    return found if found.shape[:2] == (height, width) else cv2.resize(found, (width, height))
 
 
 def _made(name: str, place: str) -> Callable[..., Any]:
@@ -74,7 +111,7 @@ def _made(name: str, place: str) -> Callable[..., Any]:
     import controlnet_aux as aux
 
     def sized(pixels: Array) -> dict[str, Any]:
-        side = min(pixels.shape[:2])
+        side = max(64, min(pixels.shape[:2]))  # below half of it they would round it to nothing
         return {"detect_resolution": side, "image_resolution": side}
 
     kind, _, variant = name.partition("_")
@@ -102,6 +139,14 @@ def _made(name: str, place: str) -> Callable[..., Any]:
     if name == "normalbae":
         normal = aux.NormalBaeDetector.from_pretrained(place)
         return lambda x: normal(x, **sized(x))
+    from .pose import drawn_poses
+
     pose = aux.OpenposeDetector.from_pretrained(place)
     face, hand = variant in ("full", "face"), variant in ("full", "hand")
-    return lambda x: pose(x, include_face=face, include_hand=hand, **sized(x))
+
+    def posed(pixels: Array) -> Array:
+        # Drawn here: its own drawing of hands imports matplotlib, which nothing else needs.
+        people = pose.detect_poses(pixels, include_hand=hand, include_face=face)
+        return drawn_poses(people, pixels.shape[1], pixels.shape[0])
+
+    return posed

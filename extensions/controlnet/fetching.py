@@ -6,7 +6,7 @@ from typing import Any
 
 from modules.plugins import Host, UserError, problem
 
-from .detectors import folder, missing
+from .detectors import folder, missing, need_packages
 from .modules_list import Module
 
 
@@ -37,8 +37,9 @@ class Fetching:
         """Fetch what is missing, and wait; the files' names.
 
         Raises:
-            UserError: a file cannot be had.
+            UserError: a file cannot be had, or a Python package is missing that the preprocessor needs.
         """
+        need_packages(module)
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError
 

@@ -1,8 +1,8 @@
-"""Poses as JSON (OpenPose's format), drawn as the openpose control models know them. No weights are needed."""
+"""Poses, drawn as the openpose control models know them: those that come as JSON (OpenPose's format), and detected ones."""
 
 import colorsys
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import cv2
@@ -71,10 +71,32 @@ def drawn(frame: Frame) -> Image.Image:
         for side in ("left", "right"):
             name = f"hand_{side}_keypoints_2d"
             _hand(canvas, _points(frame, name, getattr(person, name), _HAND))
-        for point in _points(frame, "face_keypoints_2d", person.face_keypoints_2d):
-            if point is not None:
-                cv2.circle(canvas, _pixel(point), 3, (255, 255, 255), thickness=-1)
+        _face(canvas, _points(frame, "face_keypoints_2d", person.face_keypoints_2d))
     return Image.fromarray(canvas)
+
+
+def drawn_poses(people: Iterable[Any], width: int, height: int) -> Array:
+    """The map of what controlnet-aux's `OpenposeDetector.detect_poses` found, (height, width, 3), RGB on black.
+
+    Args:
+        people: its `PoseResult`s: points with `x` and `y` in shares of the picture. A point of the body that is not
+            seen is None; one of a hand or face lies at the picture's edge or beyond.
+    """
+
+    def placed(points: Iterable[Any] | None, *, inside: bool = True) -> list[Point | None]:
+        found = [point and (point.x * width, point.y * height) for point in points or ()]
+        return [
+            point if point is None or not inside or min(_pixel(point)) > 0 else None
+            for point in found
+        ]
+
+    canvas = np.zeros((height, width, 3), np.uint8)
+    for person in people:
+        _body(canvas, placed(person.body.keypoints, inside=False))
+        _hand(canvas, placed(person.left_hand))
+        _hand(canvas, placed(person.right_hand))
+        _face(canvas, placed(person.face))
+    return canvas
 
 
 def _points(
@@ -125,6 +147,12 @@ def _hand(canvas: Array, points: Sequence[Point | None]) -> None:
     for point in points:
         if point is not None:
             cv2.circle(canvas, _pixel(point), 4, (0, 0, 255), thickness=-1)
+
+
+def _face(canvas: Array, points: Sequence[Point | None]) -> None:
+    for point in points:
+        if point is not None:
+            cv2.circle(canvas, _pixel(point), 3, (255, 255, 255), thickness=-1)
 
 
 def _hue(number: int, count: int, light: float = 1.0) -> tuple[int, int, int]:

@@ -182,7 +182,10 @@ def test_where_there_is_no_room_only_later_is_said(field: str):
     some, none = refusal(field, had=7, wanted=4, most=9), refusal(field, had=9, wanted=4, most=9)
     again = QuotaError.from_dict(json.loads(json.dumps(none.to_dict())))
     assert type(again) is QuotaError and some.key == none.key == f"error.quota.{field}"
-    for language, fewer in (("en", ("fewer", "smaller", "at the most")), ("zh", ("减", "最多请求"))):
+    for language, fewer in (
+        ("en", ("fewer", "smaller", "at the most")),
+        ("zh", ("减", "最多请求")),
+    ):
         assert any(word in some.message(language) for word in fewer)
         assert "2" in some.message(language)
         assert not any(word in none.message(language) for word in (*fewer, "0", "{", "error."))

@@ -1,11 +1,13 @@
-"""Poses as JSON: drawn as the detector of controlnet-aux draws them, and refused where they are none."""
+"""Poses as JSON and detected ones: drawn as controlnet-aux draws them, and refused where they are none."""
 
 import base64
+import colorsys
 import io
 import json
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from fastapi import FastAPI
@@ -13,7 +15,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from extensions.controlnet.api import router
-from extensions.controlnet.pose import Frame, drawn
+from extensions.controlnet.pose import Frame, drawn, drawn_poses
 from modules.errors import UserError
 from modules.plugins.host import Host
 
@@ -51,6 +53,53 @@ def test_it_is_what_the_detector_would_have_drawn() -> None:
     person = {"pose_keypoints_2d": flat(BODY, missing), "face_keypoints_2d": flat(FACE)}
     ours = np.asarray(drawn(Frame.model_validate(frame(person))))
     assert theirs.any() and (ours == theirs).all()
+
+
+def test_a_hand_is_drawn_by_the_formula_of_the_detector() -> None:
+    """Its own drawing imports matplotlib for one formula: fully saturated hues, which colorsys has too."""
+    hand = [(0.1 + 0.17 * (n % 5), 0.08 + 0.04 * n) for n in range(21)]
+    side = 400
+    expected = np.zeros((side, side, 3), np.uint8)
+    spots = [(int(x * side), int(y * side)) for x, y in hand]
+    bones = [(0 if n % 4 == 0 else n, n + 1) for n in range(20)]
+    for number, (first, second) in enumerate(bones):
+        colour = [255 * level for level in colorsys.hsv_to_rgb(number / 20, 1.0, 1.0)]
+        cv2.line(expected, spots[first], spots[second], colour, thickness=2)
+    for spot in spots:
+        cv2.circle(expected, spot, 4, (0, 0, 255), thickness=-1)
+    person = {"hand_right_keypoints_2d": flat(hand)}
+    asked = {"people": [person], "canvas_width": side, "canvas_height": side}
+    assert (np.asarray(drawn(Frame.model_validate(asked))) == expected).all()
+
+
+def test_detected_poses_are_drawn_as_the_detector_draws_them() -> None:
+    pytest.importorskip("controlnet_aux")
+    from controlnet_aux.open_pose import PoseResult, draw_poses
+    from controlnet_aux.open_pose.body import BodyResult, Keypoint
+
+    body = [None if n in (0, 9) else Keypoint(x, y) for n, (x, y) in enumerate(BODY)]
+    body[16] = Keypoint(0.0, 0.003)  # a body's point at the edge is drawn
+    lost = Keypoint(-1 / WIDE, -1 / HIGH)
+    face = [
+        lost if n % 9 == 0 else Keypoint(np.float32(x), np.float32(y))
+        for n, (x, y) in enumerate(FACE)
+    ]
+    face.append(Keypoint(0.0, 0.5))  # a face's is not: it is what was not found
+    people = [
+        PoseResult(BodyResult(body, 1.0, 16), None, None, face),
+        PoseResult(BodyResult([None] * 18, 0.0, 0), None, None, None),
+    ]
+    ours = drawn_poses(people, WIDE, HIGH)
+    assert ours.any() and (ours == draw_poses(people, HIGH, WIDE, draw_hand=False)).all()
+    hands = [PoseResult(people[1].body, [lost] * 21, None, None)]
+    assert not drawn_poses(hands, WIDE, HIGH).any()
+    found = [Keypoint(x, y) for x, y in HAND]
+    for hands in (
+        [PoseResult(people[1].body, found, None, None)],
+        [PoseResult(people[1].body, None, found, None)],
+    ):
+        asked = Frame.model_validate(frame({"hand_left_keypoints_2d": flat(HAND)}))
+        assert (drawn_poses(hands, WIDE, HIGH) == np.asarray(drawn(asked))).all()
 
 
 def test_shares_and_pixels_are_the_same() -> None:

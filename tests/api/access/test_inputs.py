@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from starlette.testclient import TestClient
 
 from modules.api.server import create_app
@@ -278,6 +279,28 @@ def test_whoever_has_the_pixels_may_have_them(opened: Open, hers: str):
     assert carl.get(f"/ui/inputs/{hers}").status_code == 200
     answer = carl.post("/api/v2/jobs", json={**WORDS, "img2img": {"image": hers}})
     assert answer.status_code == 202
+
+
+def test_an_upload_of_what_is_kept_already_is_answered_like_a_new_one(opened: Open):
+    """Else it would say that somebody has handed the same picture in before."""
+    data = io.BytesIO()
+    info = PngInfo()
+    info.add_text("parameters", "a fig\nSteps: 7, Seed: 3")
+    Image.new("RGB", (40, 24), (7, 77, 177)).save(data, "PNG", pnginfo=info)
+    first, second = (
+        opened.client().post("/ui/inputs?name=fig.png", content=data.getvalue()) for _ in range(2)
+    )
+    assert first.status_code == second.status_code == 200
+    assert first.content == second.content and b"Steps: 7" in first.content
+
+    def headers(answer: Any) -> dict[str, str]:
+        return {name: value for name, value in answer.headers.items() if name != "date"}
+
+    assert headers(first) == headers(second)
+    bare = io.BytesIO()  # the same pixels without a word: the words of the first are not told
+    Image.new("RGB", (40, 24), (7, 77, 177)).save(bare, "PNG")
+    third = opened.client().post("/ui/inputs", content=bare.getvalue()).json()
+    assert third == {**first.json(), "infotext": ""}
 
 
 def test_ones_own_result_is_sent_on_and_its_source_stays_ones_own(opened: Open, bert: TestClient):
