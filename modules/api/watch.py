@@ -76,6 +76,8 @@ def watch_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
         )
         ended = [state for state in JobState if state.finished]
         past = studio.jobs(states=ended, client=who, newest_first=True, limit=_PAST)
+        over = {job.id for job in past}  # one may have ended between the two looks
+        active = [job for job in active if job.id not in over]
         pictures = studio.pictures(client=who, limit=_PICTURES)
         asked = _requests(studio, pictures, (*active, *past))
         return _json(

@@ -236,3 +236,21 @@ def test_ipv6(app):
     except UserError:
         pytest.skip("no IPv6 here")
     assert socket.has_ipv6
+
+
+def test_a_job_that_ends_between_two_looks_is_listed_once(
+    client: TestClient, studio: FakeStudio, monkeypatch
+):
+    who = visitor(client)
+    job = studio.submit(GenerationRequest(prompt="a cat", steps=1), who)
+    before = studio.store.get(job.id)  # as it waited
+    finished(studio, job.id)
+    real = studio.jobs
+
+    def late(*args, states=None, **kwargs):
+        found = real(*args, states=states, **kwargs)
+        return [before] if states is not None and JobState.QUEUED in states else found
+
+    monkeypatch.setattr(studio, "jobs", late)
+    lists = client.get("/ui/lists").json()
+    assert lists["active"] == [] and [each["id"] for each in lists["past"]] == [job.id]
