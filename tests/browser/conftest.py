@@ -27,7 +27,7 @@ _FLAGS = (
 )
 
 
-expect.set_options(timeout=60_000)  # a loaded machine is slow, not wrong
+expect.set_options(timeout=120_000)  # a loaded machine is slow, not wrong
 
 
 @dataclass
@@ -147,7 +147,7 @@ def visit(browser: Browser, server: Server) -> Iterator[Callable[..., Visit]]:
         context = browser.new_context(
             viewport={"width": width, "height": height}, locale=locale, **more
         )
-        context.set_default_timeout(60_000)  # a loaded machine is slow, not wrong
+        context.set_default_timeout(120_000)  # a loaded machine is slow, not wrong
         contexts.append(context)
         seen = Visit(context.new_page())
         seen.page.on("request", lambda request: seen.requests.append(request.url))
@@ -172,7 +172,7 @@ def ready(page: Page) -> None:
     page.wait_for_function("document.querySelector('#nz-model-info p')")
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 60) -> None:
+def wait_until(true: Callable[[], Any], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come about"

@@ -41,7 +41,7 @@ def test_a_guest_comes_in_makes_a_picture_and_leaves(
 ):
     context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
     request.addfinalizer(context.close)
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(120_000)
     page = context.new_page()
     seen = Visit(page)
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
@@ -112,7 +112,7 @@ def test_the_owners_link_opens_everything(
     key = owner_key(program)
     context = browser.new_context(viewport={"width": 390, "height": 844}, locale="zh-CN")
     request.addfinalizer(context.close)
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(120_000)
     page = context.new_page()
     page.goto(f"{program.url}login#{key}")
     ready(page)

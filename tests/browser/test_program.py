@@ -40,7 +40,7 @@ def test_from_words_to_a_file_on_disk(program: Server, visit: Callable[..., Visi
     number = seen.state()["job"]["id"]
     page.reload()  # in the middle
     ready(page)
-    page.locator("#nz-canvas[data-kind=picture] .nz-result").wait_for(timeout=60_000)
+    page.locator("#nz-canvas[data-kind=picture] .nz-result").wait_for(timeout=120_000)
     seen.shot("program-done")
     assert seen.state()["job"]["id"] == number
     files = list((program.folder / "outputs").rglob("*.png"))
@@ -67,7 +67,7 @@ def test_a_file_is_enlarged_and_compared_with_what_it_was(
     tab.locator("input[type=file]").first.set_input_files([small, PROJECT / "README.md"])
     expect(tab.locator(".upscale-list li")).to_have_count(1)
     tab.get_by_role("button", name="Upscale", exact=True).click()
-    tab.locator(".upscale-view img").first.wait_for(timeout=60_000)
+    tab.locator(".upscale-view img").first.wait_for(timeout=120_000)
     page.wait_for_timeout(300)
     seen.shot("program-upscale")
     with page.expect_download() as taken:

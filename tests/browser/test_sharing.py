@@ -49,7 +49,7 @@ def window(browser: Browser) -> Iterator[Callable[..., Page]]:
     ) -> Page:
         size = {"width": width, "height": height}
         context = browser.new_context(viewport=size, locale=locale, color_scheme=scheme)
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(120_000)
         contexts.append(context)
         page = context.new_page()
         page.goto(url)
