@@ -25,9 +25,8 @@ from modules.services.disk import Disk, remove_parts, storage_errors, write_whol
 
 MAX_BYTES = 64_000_000
 _LARGE = 4_000_000
-_LARGE_ONES = threading.BoundedSemaphore()
-"""Held while a picture of more pixels than `_LARGE` is decoded: a file of 8 kB may be half a gigabyte in memory then, and
-some dozens of those at once would be more than the machine has."""
+"""Pictures of more pixels are decoded one at a time: a file of 8 kB may be half a gigabyte in memory, and some dozens of those
+at once would be more than the machine has."""
 _STRIP = 1_000_000
 """Pixels that are hashed at a time."""
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -75,6 +74,7 @@ class InputPictures:
         self.folder = folder
         self._disk = disk or Disk()
         self._max_pixels = max_pixels
+        self._large = threading.Lock()
 
     def add(self, data: bytes, name: str = "upload") -> str:
         """Keep a PNG, JPEG or WebP picture; its id. The same pixels give the same id, whatever the file was.
@@ -91,15 +91,17 @@ class InputPictures:
             raise LimitError("error.input.bytes", found=len(data), most=MAX_BYTES)
         source = io.BytesIO(data)
         source.name = name
-        with open_picture(source, max_pixels=self._max_pixels) as image:
-            with _LARGE_ONES if image.width * image.height > _LARGE else nullcontext():
-                try:
-                    ImageOps.exif_transpose(image, in_place=True)
-                    upright = _plain(image)
-                except (OSError, ValueError, SyntaxError, MemoryError) as error:
-                    raise UserError("error.picture.read", name=name, why=cause(error)) from error
-                image.close()
-                return self._keep(upright)
+        with (
+            open_picture(source, max_pixels=self._max_pixels) as image,
+            self._large if image.width * image.height > _LARGE else nullcontext(),
+        ):
+            try:
+                ImageOps.exif_transpose(image, in_place=True)
+                upright = _plain(image)
+            except (OSError, ValueError, SyntaxError, MemoryError) as error:
+                raise UserError("error.picture.read", name=name, why=cause(error)) from error
+            image.close()  # what was decoded is needed no more, and writing takes long
+            return self._keep(upright)
 
     def keep(self, image: Image.Image) -> str:
         """Keep a picture that is in memory already; its id.

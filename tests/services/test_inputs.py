@@ -150,7 +150,9 @@ def test_a_large_picture_is_not_copied_again_and_again(store):
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert most < 3000 * 3000  # Pillow's own pixels apart; all of them as bytes are three times as much
+    assert (
+        most < 3000 * 3000
+    )  # Pillow's own pixels apart; all of them as bytes are three times as much
 
 
 def test_large_pictures_are_decoded_one_at_a_time(store, monkeypatch):
