@@ -34,6 +34,7 @@ _REST_OF_STRANGERS = 2**20
 _SHUT = (
     "/monitoring",
     "/gradio_api/monitoring",
+    "/gradio_api/call/v2",
     "/gradio_api/runs",
     "/gradio_api/deep_link",
     "/gradio_api/vibe",

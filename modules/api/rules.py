@@ -98,11 +98,10 @@ def _gradio() -> Iterator[Rule]:
     api = "/gradio_api"
     yield Rule("POST", f"{api}/queue/join", GUEST, cost=5)
     yield Rule("GET", f"{api}/queue/data", GUEST)
-    for path in ("run/{api_name}", "api/{api_name}", "call/{api_name}", "call/v2/{api_name}"):
+    for path in ("run/{api_name}", "api/{api_name}", "call/{api_name}"):
         for end in ("", "/"):
             yield Rule("POST", f"{api}/{path}{end}", GUEST, cost=5)
     yield Rule("GET", f"{api}/call/{{api_name}}/{{event_id}}", GUEST)
-    yield Rule("GET", f"{api}/call/v2/{{api_name}}/{{event_id}}", GUEST)
     for end in ("", "/"):
         yield Rule("POST", f"{api}/component_server{end}", GUEST, cost=2)
         yield Rule("POST", f"{api}/reset{end}", GUEST)
@@ -113,6 +112,9 @@ def _gradio() -> Iterator[Rule]:
     yield Rule("GET", f"{api}/startup-events", GUEST)
     yield Rule("GET", f"{api}/theme.css", GUEST)
     # Everything else of Gradio's is nobody's business; most of it the guard shuts for the owner, too.
+    for end in ("", "/"):
+        yield Rule("POST", f"{api}/call/v2/{{api_name}}{end}", OWNER)
+    yield Rule("GET", f"{api}/call/v2/{{api_name}}/{{event_id}}", OWNER)
     for name in ("user", "login_check", "token", "runs", "vibe-code"):
         for end in ("", "/"):
             yield Rule("GET", f"{api}/{name}{end}", OWNER)

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from modules.imaging.parameters import Understood, understood, written
@@ -19,7 +20,7 @@ from modules.schema import GenerationRequest
 
 NEGATIVE = "Negative prompt:"
 MAX_CHARACTERS = 1_000_000
-_LEAST_PARAMETERS = 3
+_LEAST_PARAMETERS, _MOST_PARAMETERS = 3, 2000
 _KEY = re.compile(r"\w[\w \-/]+", re.ASCII)
 _QUOTED = re.compile(r'"(?:\\.|[^\\"])*+"')
 _NEEDS_QUOTES = (",", ":", "\n", "\r", '"')
@@ -77,7 +78,8 @@ def read(text: str) -> Infotext:
     belongs to the prompt.
     """
     lines = text[:MAX_CHARACTERS].replace("\r\n", "\n").strip().split("\n")
-    parameters = dict(_parameters(lines[-1]))
+    # A hundred thousand fit into the characters that are read, and each is looked at many times afterwards.
+    parameters = dict(islice(_parameters(lines[-1]), _MOST_PARAMETERS))
     if len(parameters) < _LEAST_PARAMETERS:
         parameters = {}
     else:

@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ from modules.imaging.pictures import MAX_PIXELS, open_picture
 from modules.services.disk import Disk, remove_parts, storage_errors, write_whole
 
 MAX_BYTES = 64_000_000
+_LARGE = 4_000_000
+"""Pictures of more pixels are decoded one at a time: a file of 8 kB may be half a gigabyte in memory, and some dozens of those
+at once would be more than the machine has."""
+_STRIP = 1_000_000
+"""Pixels that are hashed at a time."""
 _ID = re.compile(r"[0-9a-f]{64}")
 _ALONE = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
@@ -68,6 +74,7 @@ class InputPictures:
         self.folder = folder
         self._disk = disk or Disk()
         self._max_pixels = max_pixels
+        self._large = threading.Lock()
 
     def add(self, data: bytes, name: str = "upload") -> str:
         """Keep a PNG, JPEG or WebP picture; its id. The same pixels give the same id, whatever the file was.
@@ -84,12 +91,17 @@ class InputPictures:
             raise LimitError("error.input.bytes", found=len(data), most=MAX_BYTES)
         source = io.BytesIO(data)
         source.name = name
-        with open_picture(source, max_pixels=self._max_pixels) as image:
+        with (
+            open_picture(source, max_pixels=self._max_pixels) as image,
+            self._large if image.width * image.height > _LARGE else nullcontext(),
+        ):
             try:
-                upright = _plain(ImageOps.exif_transpose(image))
+                ImageOps.exif_transpose(image, in_place=True)
+                upright = _plain(image)
             except (OSError, ValueError, SyntaxError, MemoryError) as error:
                 raise UserError("error.picture.read", name=name, why=cause(error)) from error
-        return self.keep(upright)
+            image.close()  # what was decoded is needed no more, and writing takes long
+            return self._keep(upright)
 
     def keep(self, image: Image.Image) -> str:
         """Keep a picture that is in memory already; its id.
@@ -97,7 +109,9 @@ class InputPictures:
         Raises:
             StorageError: the folder refuses.
         """
-        plain = _plain(image)
+        return self._keep(_plain(image))
+
+    def _keep(self, plain: Image.Image) -> str:
         name = _identity(plain)
         path = self._path(name)
         if path.exists():
@@ -181,9 +195,8 @@ class KeepingPictures(InputPictures):
         self._kept: dict[str, None] = {}
         self._lock = threading.Lock()
 
-    def keep(self, image: Image.Image) -> str:
-        """See `InputPictures`."""
-        name = super().keep(image)
+    def _keep(self, plain: Image.Image) -> str:
+        name = super()._keep(plain)
         with self._lock:
             self._kept[name] = None
         return name
@@ -202,13 +215,21 @@ def _plain(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         layered = image.convert("RGBA")
         if layered.getchannel("A").getextrema() != (255, 255):
-            return Image.frombytes("RGBA", layered.size, layered.tobytes())
+            return _bare(layered)
     if image.mode.startswith("I"):  # 16 bits of grey: PIL would cut off instead of scaling
         image = image.convert("I").point(lambda level: level / 256).convert("L")
-    flat = image.convert("RGB")
-    return Image.frombytes("RGB", flat.size, flat.tobytes())
+    return _bare(image.convert("RGB"))
+
+
+def _bare(copy: Image.Image) -> Image.Image:
+    copy.info.clear()  # profile, EXIF, texts: `convert` takes them along
+    return copy
 
 
 def _identity(image: Image.Image) -> str:
-    head = f"{image.mode} {image.width}x{image.height}\n".encode("ascii")
-    return hashlib.sha256(head + image.tobytes()).hexdigest()
+    found = hashlib.sha256(f"{image.mode} {image.width}x{image.height}\n".encode("ascii"))
+    rows = max(1, _STRIP // max(1, image.width))
+    for top in range(0, image.height, rows):  # all bytes at once would be the picture twice more
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        found.update(strip.tobytes())
+    return found.hexdigest()

@@ -47,7 +47,9 @@ class Reach:
 def host_name(host: str) -> str:
     """The name in a `Host` header, without the port; "" for what is none."""
     try:
-        return (urlsplit(f"//{host}").hostname or "").lower().rstrip(".")
+        parts = urlsplit(f"//{host}")
+        parts.port  # noqa: B018 - raises for what is no number, such as `127.0.0.1:80.evil.example`
+        return (parts.hostname or "").lower().rstrip(".")
     except ValueError:
         return ""
 

@@ -98,6 +98,7 @@ def test_other_sites_may_link_but_not_embed(client: TestClient, headers, status)
         "/gradio_api/upload_progress?upload_id=1",
         "/gradio_api/deep_link",
         "/gradio_api/vibe-editor",
+        "/gradio_api/call/v2/anything",
         "/gradio_api/dev/reload",
         "/openapi.json",
         "/docs",
@@ -201,3 +202,5 @@ def test_listening_everywhere_takes_addresses_but_no_foreign_names():
     assert guard._reach.is_ours("[fe80::1]:7860")
     assert guard._reach.is_ours("studio.lan:7860")
     assert not guard._reach.is_ours("evil.example:7860")
+    assert not guard._reach.is_ours("127.0.0.1:7860.evil.example")
+    assert not guard._reach.is_ours("localhost:99999")

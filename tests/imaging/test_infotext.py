@@ -106,6 +106,13 @@ def test_reading_is_linear(piece):
     assert seconds(900_000) < 2.0  # quadratic would take minutes
 
 
+def test_parameters_beyond_all_measure_are_left_out():
+    line = "Steps: 20, Seed: 1, " + ", ".join(f"K{number}: 1" for number in range(90_000))
+    found = read(f"x\n{line}")
+    assert found.prompt == "x" and found.parameters["Seed"] == "1"
+    assert len(found.parameters) == 2000
+
+
 @given(st.text(max_size=300))
 def test_reading_never_fails(text):
     to_request(text)

@@ -1,7 +1,10 @@
 """Pictures that are handed in: kept once, checked, the same pixels under the same name."""
 
+import hashlib
 import io
 import struct
+import threading
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from PIL import Image
 
 from modules.errors import LimitError, StorageError, UserError
+from modules.services import inputs
 from modules.services.inputs import InputPictures
 from tests.services.fakes import FaultyDisk
 
@@ -127,3 +131,57 @@ def test_old_pictures_go_unless_they_are_kept(store):
     assert store.clean(3600) == 0
     assert store.clean(0, keep=frozenset({one})) == 1
     assert store.open(one) and not (store.folder / f"{two}.png").exists()
+
+
+def test_the_name_is_the_hash_of_size_mode_and_pixels_however_many(store, monkeypatch):
+    image = noise(size=(37, 53))
+    whole = hashlib.sha256(b"RGB 37x53\n" + image.tobytes()).hexdigest()
+    assert store.keep(image) == whole
+    monkeypatch.setattr(inputs, "_STRIP", 100)
+    assert store.keep(image) == whole
+
+
+def test_a_large_picture_is_not_copied_again_and_again(store):
+    data = encoded(Image.new("1", (3000, 3000)))
+    store.add(data)  # what is loaded once is loaded
+    tracemalloc.start()
+    try:
+        store.add(data)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (
+        most < 3000 * 3000
+    )  # Pillow's own pixels apart; all of them as bytes are three times as much
+
+
+def test_large_pictures_are_decoded_one_at_a_time(store, monkeypatch):
+    monkeypatch.setattr(inputs, "_LARGE", 50)
+    at_once, most, lock = 0, 0, threading.Lock()
+    second = threading.Event()
+    plain = inputs._plain
+
+    def watched(image):
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+            if at_once > 1:
+                second.set()
+        second.wait(0.2)
+        found = plain(image)
+        with lock:
+            at_once -= 1
+        return found
+
+    monkeypatch.setattr(inputs, "_plain", watched)
+    threads = [
+        threading.Thread(target=store.add, args=(encoded(noise(size=(9, 7 + number))),))
+        for number in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert most == 1
+    assert len(list(store.folder.iterdir())) == 3
