@@ -41,7 +41,8 @@ class Database:
         for _ in range(READERS):
             self._readers.put(None)  # opened when it is first needed
         with self._storage():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            # Prompts are not for the other people of this machine.
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._writer = _connect(path, self._synchronous)
             try:
                 self._migrate(migrations)

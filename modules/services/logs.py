@@ -146,7 +146,9 @@ class _LogFile(RotatingFileHandler):
         self.setFormatter(formatter)
 
     def _open(self) -> io.TextIOWrapper:
-        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(self.baseFilename).parent
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # as the queue's file has it
+        folder.mkdir(exist_ok=True)
         return super()._open()
 
     def emit(self, record: logging.LogRecord) -> None:

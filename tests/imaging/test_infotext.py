@@ -98,12 +98,12 @@ def test_a_bad_value_is_reported_and_the_rest_used():
 def test_reading_is_linear(piece):
     def seconds(size):
         text = "p\n" + piece * (size // len(piece)) + ": x"
-        began = time.perf_counter()
+        began = time.thread_time()
         read(text)
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     seconds(1000)
-    assert seconds(900_000) < 2.0  # quadratic would take minutes
+    assert seconds(900_000) < 10.0  # quadratic would take minutes
 
 
 def test_parameters_beyond_all_measure_are_left_out():

@@ -1,6 +1,7 @@
 """A job is a row: it survives, is done once, and keeps its order."""
 
 import multiprocessing
+import os
 import sqlite3
 import tempfile
 import threading
@@ -431,3 +432,9 @@ def test_a_row_that_cannot_be_read_at_all_hides_no_other(store, text):
     assert [job.id for job in store.list()] == [odd.id, good.id]
     assert store.claim("me").id == good.id
     assert store.get(odd.id).state is JobState.FAILED
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights of Unix")
+def test_a_new_folder_is_not_for_others_to_read(tmp_path):
+    JobStore(tmp_path / "data" / "noisette.sqlite3").close()
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
