@@ -57,6 +57,14 @@ class _Pictures:
             raise UserError("error.input.missing", id=name[:12])
         return self._kept[name].copy()
 
+    def size(self, name: str) -> tuple[int, int]:
+        """Its width and height.
+
+        Raises:
+            UserError: there is none.
+        """
+        return self.open(name).size
+
 
 class Bench:
     """One extension, loaded through the door, and a model to try it on."""

@@ -127,6 +127,31 @@ class Checking(Catalogue):
                 return found
         return None
 
+    def check_request(self, request: GenerationRequest, family: str) -> None:
+        """Let each extension that is enabled in a checked request, its seeds drawn, say what is wrong with it.
+
+        Each sees the words of the first picture; who writes them sees what it is asked to write.
+
+        Raises:
+            UserError: an extension's own words.
+            ExtensionError: names the extension that failed.
+        """
+        written = request if request.postprocess is not None else self.rewritten(request, 0)
+        for name, extension in self._roster.active():
+            hook = extension.calls.get("check_request")
+            seen = written if name in written.extras else request
+            if hook is None or name not in seen.extras:
+                continue
+            arguments = self._arguments(name, seen)
+            found = self._ask(
+                name,
+                "check_request",
+                lambda hook=hook, arguments=arguments: hook(**arguments, family=family),  # type: ignore[misc]
+            )
+            if found is not None:  # such as an error that was returned: it would be passed over
+                said = type(found).__name__
+                raise broke_promise(name, "check_request", "type", wanted="None", found=said)
+
     # ------------------------------------------------------------------------------------------- inside
 
     def _tagged(self, request: GenerationRequest) -> list[str]:

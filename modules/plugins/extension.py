@@ -279,6 +279,7 @@ def _offers(extension: Extension) -> Offers:
         "read_parameters",
         "rewrite_prompts",
         "lay_out",
+        "check_request",
         *WORKER_HOOKS,
     }
     if working and options is None:

@@ -132,6 +132,22 @@ class Hooks(Protocol):
         request's own fields and what extensions add. Each cell is checked as a request of its own.
         """
 
+    # ---- before a job is queued: called in the page's process, for each request (of a grid: each cell) with your options
+
+    @hookspec
+    def check_request(self, request: GenerationRequest, options: Options, family: str) -> None:
+        """Raise a `UserError` for what you would refuse in the job and can know without a model; return nothing.
+
+        `request` is resolved, its seeds are drawn, and its words are those of its first picture (of who wrote them:
+        those that were there before). `family` is that of its model, as in `parts.family`; "" for a request with
+        `postprocess`, which has none. Your words are shown to who asked, `/api/v2` and `/sdapi/v1` answer 422, and
+        nothing is queued, of requests that are queued together none of them. Anything else that you raise, or an answer
+        that takes longer than 30 s, refuses that request by your name; those without you are queued as ever.
+
+        Look at names, headers of files and `host.picture_size`; import no torch and open no picture. A file may come or
+        go before the job runs, so check in the worker too. What a guest names has been found to be his own.
+        """
+
     # ---- in a generation: called in the worker, once for each job that has your options enabled
 
     @hookspec
@@ -164,5 +180,6 @@ PAGE_HOOKS = (
     "read_parameters",
     "rewrite_prompts",
     "lay_out",
+    "check_request",
 )
 WORKER_HOOKS = ("prepare_generation", "register_finishers")

@@ -22,6 +22,10 @@ class Pictures(Protocol):
         """The pixels of the picture with this id, RGB or RGBA."""
         ...
 
+    def size(self, name: str) -> tuple[int, int]:
+        """Width and height of the picture with this id, without reading its pixels."""
+        ...
+
 
 @dataclass(frozen=True)
 class Host:
@@ -58,6 +62,16 @@ class Host:
         if self.pictures is None:
             raise UserError("error.input.missing", id=name[:12])
         return self.pictures.open(name)
+
+    def picture_size(self, name: str) -> tuple[int, int]:
+        """Width and height of a picture that somebody handed in, without reading its pixels; whose it may be: `open_picture`.
+
+        Raises:
+            UserError: there is none of that id, or its file is no picture.
+        """
+        if self.pictures is None:
+            raise UserError("error.input.missing", id=name[:12])
+        return self.pictures.size(name)
 
     def keep_picture(self, image: Image.Image) -> str:
         """Keep a picture of your making beside those; its id, by which `/ui/inputs/<id>` shows it.

@@ -24,7 +24,7 @@ from modules.services.drafts import Drafts
 from modules.services.handed_in import HandedIn
 from modules.services.hub import Hub, Progress
 from modules.services.inputs import InputPictures
-from modules.services.jobs import Clients, JobStore, PictureSearch, Totals
+from modules.services.jobs import Clients, JobStore, PictureSearch, Totals, draw_seed
 from modules.services.journal import JobLog
 from modules.services.layouts import Layouts
 from modules.services.models import Models
@@ -83,7 +83,7 @@ class Studio(Stock):
         self._names = names
         self._spool_dir = spool_dir
         self._dispatcher = dispatcher
-        self._layouts = Layouts(plugins, self.axes, limits, self.resolve)
+        self._layouts = Layouts(plugins, self.axes, limits, self._ready)
 
     # ------------------------------------------------------------------------------------------- life
 
@@ -186,14 +186,27 @@ class Studio(Stock):
     def _laid_out(
         self, request: GenerationRequest, client: str
     ) -> tuple[GenerationRequest, Layout | None]:
-        """The request as it is queued, with its cells where it is a grid."""
-        resolved = self.resolve(request, client)
-        grid = (
-            self._layouts.of(request, resolved, client)
-            if self._plugins.lays_out(resolved)
-            else None
-        )
-        return (resolved, None) if grid is None else (grid.request, grid.layout)
+        """The request as it is queued, its seeds drawn, with its cells where it is a grid."""
+        drawn = request.drawn(draw_seed)
+        resolved = self.resolve(drawn, client)
+        if self._plugins.lays_out(resolved):
+            grid = self._layouts.of(drawn, resolved, client)
+            if grid is not None:  # its cells alone are made, and each of them has been checked
+                return grid.request, grid.layout
+        self._check(resolved)
+        return resolved, None
+
+    def _ready(self, request: GenerationRequest, client: str) -> GenerationRequest:
+        """The request as one picture of a grid is queued."""
+        resolved = self.resolve(request.drawn(draw_seed), client)
+        self._check(resolved)
+        return resolved
+
+    def _check(self, resolved: GenerationRequest) -> None:
+        """Let extensions refuse what they can know already; the seeds are drawn, so they see the words that will be."""
+        none = resolved.postprocess is not None
+        family = "" if none else self._models.find(resolved.model).family
+        self._plugins.check_request(resolved, family)
 
     def layout(self, job_id: int, client: Clients | None = None) -> Layout | None:
         """The grid that a job makes; None for any other job.

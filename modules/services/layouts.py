@@ -30,19 +30,19 @@ class Grid:
 
 
 class Layouts:
-    """Lays grids out; `resolve` is `Studio.resolve`."""
+    """Lays grids out; `ready` resolves and checks a cell as a request of its own, its seeds drawn."""
 
     def __init__(
         self,
         plugins: LaysOut,
         axes: Callable[[], Sequence[Axis]],
         limits: Limits,
-        resolve: Callable[[GenerationRequest, str], GenerationRequest],
+        ready: Callable[[GenerationRequest, str], GenerationRequest],
     ) -> None:
         self._plugins = plugins
         self._axes = axes
         self._limits = limits
-        self._resolve = resolve
+        self._ready = ready
 
     def of(self, asked: GenerationRequest, resolved: GenerationRequest, client: str) -> Grid | None:
         """The grid that `client` asks for, or None where the options ask for none.
@@ -80,7 +80,7 @@ class Layouts:
             if variation is not None and variation.seed == RANDOM_SEED:
                 variation = variation.model_copy(update={"seed": varied})
                 request = request.replace(variation=variation)
-            request = self._resolve(request, client).drawn(draw_seed)
+            request = self._ready(request, client)
         except UserError as error:
             raise UserError("error.layout.cell", cell=_named(layout, cell), why=error) from error
         return cell.model_copy(update={"request": request})

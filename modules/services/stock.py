@@ -41,6 +41,7 @@ class PageExtensions(Protocol):
     def lay_out(
         self, request: GenerationRequest, axes: Sequence[Axis], most: int
     ) -> Layout | None: ...
+    def check_request(self, request: GenerationRequest, family: str) -> None: ...
 
 
 class Stock:

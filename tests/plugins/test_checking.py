@@ -63,6 +63,86 @@ def test_an_unknown_extension_is_refused_with_those_that_exist(plugins: Plugins)
         plugins.check(GenerationRequest(extras={"ohce": {}}))
 
 
+JUDGE = """
+from modules.plugins import Options, hookimpl, problem
+
+class JudgeOptions(Options):
+    does: str = ""
+
+class Extension:
+    seen = []
+    @hookimpl
+    def register_options(self):
+        return JudgeOptions
+    @hookimpl
+    def register_tags(self):
+        return ["judge"]
+    @hookimpl
+    def check_request(self, request, options, family):
+        self.seen.append((request.prompt, family))
+        if options.does == "refuse" or "no" in request.prompt:
+            raise problem("Not that.", "不行。")
+        if options.does == "raise":
+            raise KeyError("no")
+        if options.does == "return":
+            return problem("Not that.", "不行。")
+        request.extras.clear()  # its own copy
+"""
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Iterator[Plugins]:
+    write(tmp_path, "judge", JUDGE)
+    write(tmp_path, "second", WRITER)
+    write(tmp_path, "echo", ECHO)
+    plugins = Plugins.load(tmp_path)
+    yield plugins
+    plugins.close()
+
+
+def judge(plugins: Plugins, does: str = "", prompt: str = "a cat", **extras: object) -> None:
+    asked = GenerationRequest(
+        prompt=prompt, seed=5, extras={"judge": {"enabled": True, "does": does}, **extras}
+    )
+    request = plugins.check(asked)
+    before = request.model_dump_json()
+    try:
+        plugins.check_request(request, "sd1")
+    finally:
+        assert request.model_dump_json() == before
+
+
+def test_a_request_is_refused_in_the_extensions_words(judged: Plugins) -> None:
+    judge(judged)
+    with pytest.raises(UserError, match=r"Not that\.") as caught:
+        judge(judged, "refuse")
+    assert not isinstance(caught.value, ExtensionError)
+    assert caught.value.message("zh") == "不行。"
+
+
+@pytest.mark.parametrize(
+    ("does", "said"), [("raise", "judge failed: KeyError"), ("return", "judge .*check_request")]
+)
+def test_a_fault_in_the_check_has_its_name_and_stops_nobody_else(
+    judged: Plugins, does: str, said: str
+) -> None:
+    with pytest.raises(ExtensionError, match=said):
+        judge(judged, does)
+    others = judged.check(GenerationRequest(extras={"echo": {"enabled": True}}))
+    judged.check_request(others, "sd1")
+    judge(judged)
+
+
+def test_the_check_sees_the_words_of_the_first_picture(judged: Plugins) -> None:
+    second = {"enabled": True, "words": "<judge:it> no"}
+    with pytest.raises(UserError, match=r"Not that\."):
+        judge(judged, second=second)
+    # A tag that somebody writes switches it on, as it will in the job.
+    asked = GenerationRequest(prompt="a cat", seed=5, extras={"second": second})
+    with pytest.raises(UserError, match=r"Not that\."):
+        judged.check_request(judged.check(asked), "sd1")
+
+
 @pytest.fixture
 def writers(tmp_path: Path) -> Iterator[Plugins]:
     for name in ("first", "second"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from modules.errors import ExtensionError, UserError
 from modules.plugins import Finished, GenerationRequest
 from modules.plugins.bench import Bench
 from modules.plugins.conformance import check
@@ -153,6 +154,15 @@ def test_the_example_lays_out_a_grid(bench: Bench):
     assert [cell.request.extras for cell in layout.cells] == [{}, {}]
     assert bench.plugins.lay_out(bench.request({"words": "red"}), (), 9) is None
     assert not bench.plugins.lays_out(request.replace(extras={}))
+
+
+def test_the_example_refuses_a_request(bench: Bench):
+    request = bench.request({"strength": 1.5})
+    bench.plugins.check_request(request, "sd1")
+    with pytest.raises(UserError, match="SDXL takes strengths up to 1 alone") as caught:
+        bench.plugins.check_request(request, "sdxl")
+    assert not isinstance(caught.value, ExtensionError)
+    bench.plugins.check_request(bench.request({"strength": 0.5}), "sdxl")
 
 
 def test_the_sampler(bench: Bench) -> None:

@@ -16,6 +16,7 @@ ARGUMENTS = {
     "read_parameters": "parameters",
     "rewrite_prompts": "request, options, index",
     "lay_out": "request, options",
+    "check_request": "request, options",
     "prepare_generation": "request, options, parts",
     "register_finishers": "request, options",
 }
@@ -55,6 +56,7 @@ def test_an_error_in_a_hook_is_told_by_name_and_the_rest_works(
     try:
         sound = GenerationRequest(prompt="a cat", seed=1, extras={"sound": {"enabled": True}})
         assert plugins.rewritten(plugins.check(sound), 0).prompt == "a cat"
+        plugins.check_request(sound, "sd1")
         assert plugins.finishers_for(sound) == []
         assert plugins.adapters_for(sound, PARTS) == []
         reports = {report.name: report for report in plugins.reports}
@@ -75,6 +77,7 @@ def test_an_error_in_a_hook_is_told_by_name_and_the_rest_works(
             "read_parameters": lambda: plugins.read_parameters({"Key": "value"}),
             "rewrite_prompts": lambda: plugins.rewritten(asked, 0),
             "lay_out": lambda: plugins.lay_out(asked, (), 9),
+            "check_request": lambda: plugins.check_request(asked, "sd1"),
             "prepare_generation": lambda: plugins.adapters_for(asked, PARTS),
             "register_finishers": lambda: plugins.finishers_for(asked),
         }[hook]

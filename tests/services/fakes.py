@@ -149,6 +149,7 @@ class FakePlugins:
         self.rewrite: Callable[[GenerationRequest, int], GenerationRequest] = (
             lambda request, index: request
         )
+        self.refuse: Callable[[GenerationRequest, str], None] = lambda request, family: None
 
     def samplers(self) -> Sequence[Any]:
         return ()
@@ -175,6 +176,9 @@ class FakePlugins:
 
     def lay_out(self, request: GenerationRequest, axes: Any, most: int) -> Layout | None:
         return None if self.grid is None else self.grid(request)
+
+    def check_request(self, request: GenerationRequest, family: str) -> None:
+        self.refuse(request, family)
 
     def tag_kinds(self) -> frozenset[str]:
         return frozenset()

@@ -40,6 +40,35 @@ def test_a_bad_request_leaves_no_row(here, fields, kind):
     assert sum(here.studio.counts().values()) == 0
 
 
+def refusing(*prompts):
+    """Refuses requests of these prompts, and notes what it was asked."""
+
+    def refuse(request, family):
+        seen.append((request.prompt, request.seed, request.model, family))
+        if request.prompt in prompts:
+            raise UserError("Not that.")
+
+    seen = []
+    return refuse, seen
+
+
+def test_what_an_extension_refuses_leaves_no_row(here):
+    here.plugins.refuse, seen = refusing("a dog")
+    with pytest.raises(UserError, match="Not that"):
+        here.studio.submit(GenerationRequest(prompt="a dog"))
+    with pytest.raises(UserError, match="Not that"):
+        here.studio.submit_all([ASKED, GenerationRequest(prompt="a dog")])
+    assert sum(here.studio.counts().values()) == 0
+    job = here.studio.submit(ASKED)
+    assert seen[-1] == ("a cat", job.request.seed, CARD.name, CARD.family)  # as it is queued
+
+
+def test_an_extension_is_not_asked_by_a_look_at_the_words(here):
+    here.plugins.refuse, seen = refusing("a cat")
+    assert here.studio.words(ASKED, "") and here.studio.resolve(ASKED, "")
+    assert seen == []
+
+
 def test_the_row_holds_everything_that_makes_the_picture(here):
     request = here.studio.submit(ASKED).request
     left_open = ("model", "width", "height", "steps", "cfg_scale", "sampler", "schedule")

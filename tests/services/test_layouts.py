@@ -55,6 +55,29 @@ def here(tmp_path):
     made.studio.close()
 
 
+def test_extensions_refuse_a_cell_and_not_the_whole(here):
+    seen = []
+
+    def refuse(request, family):
+        seen.append((request.steps, request.seed, family))
+        if request.steps == bad:
+            raise UserError("Not so many.")
+
+    here.plugins.refuse = refuse
+    here.plugins.grid = by_steps(2, 4)
+    bad = 4
+    with pytest.raises(UserError, match=r"4.*Not so many"):
+        here.studio.submit(GenerationRequest(prompt="a cat", steps=9))
+    assert sum(here.studio.counts().values()) == 0
+    bad = 9  # the request as a whole is not made
+    seen.clear()
+    job = here.studio.submit(GenerationRequest(prompt="a cat", steps=9))
+    assert seen == [(2, job.request.seed, "sd1"), (4, job.request.seed, "sd1")]
+    here.plugins.grid = lambda request: None
+    with pytest.raises(UserError, match="Not so many"):
+        here.studio.submit(GenerationRequest(prompt="a cat", steps=9))
+
+
 def opened(here, picture):
     return Image.open(here.studio.picture_file(picture.id))
 

@@ -62,6 +62,9 @@ class Kept:
     def open(self, name: str) -> Image.Image:
         return self._found[name]
 
+    def size(self, name: str) -> tuple[int, int]:
+        return self._found[name].size
+
 
 def main() -> None:
     """Command line."""

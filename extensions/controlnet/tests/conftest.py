@@ -40,6 +40,9 @@ class Kept:
             raise UserError("error.input.missing", id=name[:12])
         return self.found[name]
 
+    def size(self, name: str) -> tuple[int, int]:
+        return self.open(name).size
+
 
 @pytest.fixture(scope="package")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
