@@ -12,6 +12,7 @@ from PIL import Image
 from modules.api.face import Visitors
 from modules.errors import UserError
 from modules.schema import Picture
+from modules.services.own import own_picture
 
 if TYPE_CHECKING:
     from modules.services.front import Studio
@@ -94,8 +95,7 @@ def number_of(text: str) -> int:
 
 def _picture(studio: "Studio", number: str, who: tuple[str, ...]) -> tuple[Path, Picture]:
     try:
-        found = studio.picture(number_of(number))
-        studio.job(found.job_id, who)  # numbers are easily guessed: not somebody else's
+        found = own_picture(studio, number_of(number), who)
         path = studio.picture_file(found.id)
         path = path.resolve(strict=True)
     except (UserError, OSError) as error:

@@ -17,6 +17,7 @@ from modules.api.files import SHUT_IN, number_of
 from modules.errors import ExtensionError, LimitError, UserError, reason
 from modules.imaging import infotext, metadata
 from modules.schema.options import MAX_TEXT
+from modules.services.own import own_picture
 from modules.texts import LANGUAGES
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ def input_routes(studio: "Studio", visitors: Visitors, max_bytes: int) -> APIRou
     @router.post("/inputs/from/{number}")
     def from_picture(request: Request, number: str) -> JSONResponse:
         def copied() -> dict[str, Any]:
-            found = studio.picture(number_of(number))
-            studio.job(found.job_id, visitors.who(request))  # not somebody else's
+            found = own_picture(studio, number_of(number), visitors.who(request))
             data = studio.picture_file(found.id).read_bytes()
             return _kept(studio.inputs.of(visitors.client(request)), data)
 
@@ -62,8 +62,7 @@ def input_routes(studio: "Studio", visitors: Visitors, max_bytes: int) -> APIRou
     @router.get("/read/{number}")
     def read_own(request: Request, number: str) -> JSONResponse:
         def said() -> dict[str, Any]:
-            found = studio.picture(number_of(number))
-            studio.job(found.job_id, visitors.who(request))  # not somebody else's
+            found = own_picture(studio, number_of(number), visitors.who(request))
             file = studio.picture_file(found.id)
             return _said(studio, file.read_bytes(), file.name)
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue
 
 from modules.api.face import Visitors
 from modules.errors import UserError
 from modules.schema import GenerationRequest, Postprocess
+from modules.schema.received import Received
 from modules.texts import LANGUAGES
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ MOST = 100
 """Pictures of one request; who has more asks again."""
 
 
-class Asked(BaseModel):
+class Asked(Received):
     """Which pictures, and what is to be done with them: the options of extensions by extension name."""
 
     model_config = ConfigDict(extra="forbid")

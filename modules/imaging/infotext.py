@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from modules.errors import UserError
 from modules.imaging.parameters import Understood, understood, written
 from modules.schema import GenerationRequest
+from modules.schema.received import broken_text
 
 NEGATIVE = "Negative prompt:"
 MAX_CHARACTERS = 1_000_000
@@ -95,6 +97,13 @@ def read(text: str) -> Infotext:
     return Infotext("\n".join(prompt).strip(), "\n".join(negative).strip(), parameters)
 
 
+def _readable(text: str) -> Infotext:
+    wrong = broken_text(text)
+    if wrong is not None:
+        raise UserError("error.infotext", why=wrong)
+    return read(text)
+
+
 Reader = Callable[[Mapping[str, str]], tuple[Mapping[str, Mapping[str, Any]], Collection[str]]]
 """Options of extensions, by extension and name, that parameters mean, and the keys of those that were used."""
 
@@ -108,8 +117,11 @@ def to_request(
     img2img need the picture's id to make a request: without it they are among the unused; see `to_fields`.
 
     `extensions` is offered the parameters that are no field.
+
+    Raises:
+        UserError: it holds half a character, as only a text that somebody pastes can.
     """
-    info = read(text)
+    info = _readable(text)
     found = _understood(info, extensions)
     left_out = found.incomplete()
     fields = {name: value for name, value in found.fields.items() if name not in left_out}
@@ -126,8 +138,11 @@ def to_fields(
     """Fields of a request by name, groups as mappings in it, and the parameters that could not be used.
 
     A group may lack what it needs to be one (`img2img` its picture): enough to fill a form, and each value is valid.
+
+    Raises:
+        UserError: as `to_request`.
     """
-    info = read(text)
+    info = _readable(text)
     found = _understood(info, extensions)
     fields = {"prompt": info.prompt, "negative_prompt": info.negative_prompt, **found.fields}
     return fields, _lines(found.unused)

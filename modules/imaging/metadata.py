@@ -21,6 +21,7 @@ from modules.imaging import infotext as grammar
 from modules.imaging.infotext import PictureFacts
 from modules.imaging.pictures import open_picture
 from modules.schema import GenerationRequest
+from modules.schema.received import broken_text
 
 TEXT_KEY = "parameters"
 JSON_KEY = "noisette"
@@ -133,7 +134,8 @@ def _json(image: Image.Image) -> dict[str, JsonValue]:
         data = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return data if isinstance(data, dict) else {}
+    # Half a character could be neither kept nor sent to the page: such data is none.
+    return data if isinstance(data, dict) and broken_text(data) is None else {}
 
 
 def _text(image: Image.Image) -> str | None:

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from modules.schema.received import Received
 
 MAX_SEED = 2**32 - 1
 RANDOM_SEED = -1
@@ -23,7 +25,7 @@ MaskedContent = Literal["fill", "original", "latent_noise", "latent_nothing"]
 InpaintArea = Literal["whole_picture", "only_masked"]
 
 
-class Group(BaseModel):
+class Group(Received):
     """What all groups share: frozen, no unknown keys, no infinities."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from modules.errors import UserError
+from modules.schema.received import SURROGATE
 
 _PREFIX = "why."
 _KEYS: Mapping[str, str] = {
@@ -70,6 +71,8 @@ def _found(given: Any) -> str:
 
 def _why(first: Any) -> UserError:
     kind, context = first["type"], first.get("ctx", {})
+    if kind == SURROGATE:
+        return UserError(_PREFIX + "surrogate", **context)
     if kind in _KEYS:
         return UserError(_PREFIX + _KEYS[kind])
     if kind in _WITH_BOUND:

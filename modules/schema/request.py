@@ -18,6 +18,7 @@ from modules.schema.options import (
     SeedResize,
     Variation,
 )
+from modules.schema.received import Received
 
 Side = Annotated[
     int, Field(ge=1, description="pixels; how many are allowed is the installation's to say")
@@ -48,7 +49,7 @@ class Limits(BaseModel):
     max_prompt: int = Field(default=32_768, description="characters of a prompt")
 
 
-class GenerationRequest(BaseModel):
+class GenerationRequest(Received):
     """One txt2img or img2img request, as the page, the API and the command line submit it and the PNG keeps it.
 
     `None` means "what the model's card says". `extras` holds the options of extensions by extension name, as
@@ -90,9 +91,8 @@ class GenerationRequest(BaseModel):
 
     @field_validator("prompt", "negative_prompt")
     @classmethod
-    def _encodable(cls, text: str) -> str:
-        # A lone surrogate (half an emoji from a broken client) can be neither stored nor shown.
-        return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
+    def _without_nul(cls, text: str) -> str:
+        return text.replace("\x00", "")
 
     @property
     def pictures(self) -> int:

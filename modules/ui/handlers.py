@@ -16,6 +16,7 @@ from modules.schema import GenerationRequest, ModelCard
 from modules.schema.problems import explain
 from modules.schema.shape import size_like
 from modules.services.names import SamplerNames
+from modules.services.own import own_picture
 from modules.ui import choices
 from modules.ui.abilities import unable
 from modules.ui.bind import MARK, from_request, mode_of, to_request
@@ -172,8 +173,8 @@ class Handlers:
                 return self._all_of(asked, whole=False), list(unused)
             case "request":
                 return self._all_of(_checked(event.request), whole=True), []
-        picture = self._studio.picture(int(event.picture))
-        job = self._studio.job(picture.job_id, Visitors.who(request))
+        picture = own_picture(self._studio, int(event.picture), Visitors.who(request))
+        job = self._studio.job(picture.job_id)
         if (
             job.request.postprocess is not None
         ):  # its text has both: what it was made with, and what was done then

@@ -107,6 +107,17 @@ def test_what_a_picture_says_of_itself(client: TestClient):
     assert said["infotext"] == text
 
 
+def test_what_cannot_be_sent_to_the_page_is_not_said(client: TestClient):
+    info = PngInfo()
+    info.add_text("noisette", r'{"receipts": {"freeu": "\ud800"}, "request": {"prompt": "\udfff"}}')
+    info.add_text("parameters", "a cat")
+    data = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(data, "PNG", pnginfo=info)
+    answer = client.post("/ui/read", content=data.getvalue())
+    assert answer.status_code == 200
+    assert (answer.json()["prompt"], answer.json()["receipts"]) == ("a cat", None)
+
+
 def test_a_picture_that_says_nothing(client: TestClient):
     said = client.post("/ui/read", content=png()).json()
     assert (said["infotext"], said["request"], said["parameters"]) == (None, None, {})

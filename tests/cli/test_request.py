@@ -106,3 +106,9 @@ def test_a_file_that_is_no_picture_is_named(inputs: InputPictures, tmp_path: Pat
 def test_a_wrong_value_is_named():
     with pytest.raises(UserError, match="scale"):
         txt2img(parsed("txt2img", "x", "--hires", "99"))
+
+
+def test_half_a_character_is_refused():
+    """An argument that is no UTF-8 arrives with halves of characters in it."""
+    with pytest.raises(UserError, match=r"half a character \(U\+DCFF, character 3\)"):
+        txt2img(parsed("txt2img", "a \udcff"))

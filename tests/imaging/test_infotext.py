@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modules.errors import UserError
 from modules.imaging.infotext import Infotext, PictureFacts, read, to_request, write
 from modules.schema import GenerationRequest
 
@@ -117,3 +118,9 @@ def test_parameters_beyond_all_measure_are_left_out():
 def test_reading_never_fails(text):
     to_request(text)
     to_request("x\n" + text)
+
+
+def test_a_pasted_text_with_half_a_character_is_refused():
+    with pytest.raises(UserError, match=r"half a character \(U\+D83D, character 7\)"):
+        to_request("a cat \ud83d\nSteps: 20, Seed: 5, CFG scale: 3")
+    assert read("a \ud83d").prompt == "a \ud83d"

@@ -100,5 +100,6 @@ def test_json_round_trip_is_exact(prompt: str, negative: str, seed: int) -> None
     assert GenerationRequest.model_validate_json(request.model_dump_json()) == request
 
 
-def test_half_an_emoji_becomes_a_question_mark_not_an_error() -> None:
-    assert GenerationRequest(prompt="a \ud83d b").prompt == "a ? b"
+def test_half_an_emoji_is_an_error_and_no_question_mark() -> None:
+    with pytest.raises(ValidationError, match=r"half a character \(U\+D83D"):
+        GenerationRequest(prompt="a \ud83d b")

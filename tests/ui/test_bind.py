@@ -56,6 +56,7 @@ def test_a_panel_that_is_off_leaves_no_trace():
         ({"cfg_scale": float("nan")}, "cfg_scale"),
         ({"cfg_scale": float("inf")}, "cfg_scale"),
         ({"prompt": ["a"]}, "prompt"),
+        ({"prompt": "a \ud83d"}, "prompt"),
         ({"batch_size": 0}, "batch_size"),
         ({"nonsense": 1}, "nonsense"),
     ],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Depends, HTTPException
 from pydantic import JsonValue
 
+from modules.api.v1.answers import Refusal
 from modules.api.v1.models import Checkpoints
 from modules.api.v1.options import HASH, MODEL, VAE, Draft, by_name, checked, draft, is_path
 from modules.api.v1.shapes import Created
@@ -108,17 +109,21 @@ def care_routes(
         threading.Timer(_GONE_SECONDS, signal.raise_signal, (signal.SIGTERM,)).start()
         return "Stopping."
 
-    @router.post("/server-stop", dependencies=owner)
+    # What is off, or is nobody's to have, is declared as the refusal that it is.
+    may = {} if settings.api_server_stop else _always(404, "The setting `api_server_stop` is off")
+    never = _always(501, "Nobody is there to start the program again")
+
+    @router.post("/server-stop", dependencies=owner, **may)
     def server_stop() -> str:
         """End the program, where the setting `api_server_stop` allows it; what waits is done after the next start."""
         return stop()
 
-    @router.post("/server-kill", dependencies=owner)
+    @router.post("/server-kill", dependencies=owner, **may)
     def server_kill() -> str:
         """As `server-stop`: there is no rougher end."""
         return stop()
 
-    @router.post("/server-restart", dependencies=owner)
+    @router.post("/server-restart", dependencies=owner, **(may or never))
     def server_restart() -> str:
         """Nobody is there to start the program again, so it is refused."""
         if not settings.api_server_stop:
@@ -131,8 +136,19 @@ def care_routes(
         "/train/embedding",
         "/train/hypernetwork",
     ):
-        router.add_api_route(path, _no_training, methods=["POST"])
+        router.add_api_route(
+            path,
+            _no_training,
+            methods=["POST"],
+            **_always(404, "There is no training"),
+        )
     return router
+
+
+def _always(status: int, why: str) -> dict[str, Any]:
+    """How a route is declared that answers everybody with the same refusal."""
+    said = {"model": Refusal, "description": why}
+    return {"status_code": status, "response_model": Refusal, "responses": {status: said}}
 
 
 def _possible(options: Draft) -> None:

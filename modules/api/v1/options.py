@@ -53,6 +53,8 @@ class Option:
             UserError: it is of another.
         """
         kind = type(self.default)
+        if isinstance(value, bool) and kind in (int, float):
+            raise self.wrong(value)  # pydantic would take it for 1
         config = ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False)
         try:
             found: JsonValue = TypeAdapter(kind, config=config).validate_python(value)

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from modules.schema.received import Received
+
 MOST_TEXT = 200_000
 MOST_IMAGES = 100
 
@@ -18,7 +20,7 @@ Number = Annotated[float, Field(ge=-1e12, le=1e12)]
 Image = Annotated[str, Field(description="base64, with or without `data:image/…;base64,`")]
 
 
-class Sent(BaseModel):
+class Sent(Received):
     """What all bodies share."""
 
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, allow_inf_nan=False)
@@ -107,7 +109,7 @@ class Img2Img(Generate):
     inpainting_fill: Whole | None = 0
     inpaint_full_res: bool | None = True
     inpaint_full_res_padding: Whole | None = 0
-    inpainting_mask_invert: Whole | None = 0
+    inpainting_mask_invert: Whole | bool | None = 0  # a switch that began as a number
     initial_noise_multiplier: Number | None = None
     latent_mask: Image | None = None
     include_init_images: bool | None = False

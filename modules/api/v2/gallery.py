@@ -13,9 +13,9 @@ from modules.api.v2.callers import Callers
 from modules.api.v2.jobs import MOST, Limit, Offset
 from modules.api.v2.shapes import InputOut, PictureOut, PicturesOut
 from modules.errors import LimitError, UserError
-from modules.schema import Picture
 from modules.schema.options import MAX_SEED
 from modules.services.jobs import Clients, PictureSearch
+from modules.services.own import own_picture
 
 if TYPE_CHECKING:
     from modules.services.front import Studio
@@ -29,14 +29,6 @@ def gallery_routes(studio: "Studio", callers: Callers, max_bytes: int) -> APIRou
     """The routes; `max_bytes` is the most that a picture's file may have."""
     router = APIRouter()
     Scope = Annotated[Clients | None, Depends(callers.scope)]
-
-    def found(number: int, scope: Clients | None) -> Picture:
-        picture = studio.picture(number)
-        try:
-            studio.job(picture.job_id, scope)
-        except UserError as error:  # somebody else's is answered like one that does not exist
-            raise UserError("error.picture.unknown", id=number) from error
-        return picture
 
     @router.get("/pictures", tags=["pictures"], responses=refusals(403, 422, 503))
     def search(
@@ -66,7 +58,7 @@ def gallery_routes(studio: "Studio", callers: Callers, max_bytes: int) -> APIRou
     @router.get("/pictures/{number}", tags=["pictures"], responses=refusals(403, 404, 422, 503))
     def one(number: Number, scope: Scope) -> PictureOut:
         """One picture."""
-        return PictureOut.of(found(number, scope))
+        return PictureOut.of(own_picture(studio, number, scope))
 
     @router.get(
         "/pictures/{number}/file",
@@ -79,7 +71,7 @@ def gallery_routes(studio: "Studio", callers: Callers, max_bytes: int) -> APIRou
     )
     def file(number: Number, scope: Scope) -> FileResponse:
         """The file of a picture, which also holds the request that it was made from."""
-        path = studio.picture_file(found(number, scope).id)
+        path = studio.picture_file(own_picture(studio, number, scope).id)
         kind = _TYPES.get(path.suffix.lower())
         if kind is None:
             raise UserError("error.picture.gone", name=path.name)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from modules.errors import UserError
 from modules.schema import GenerationRequest, Job, JobState, ModelCard, Picture, Stage
 from modules.schema.model_card import ModelDefaults, SizeLimits
+from modules.schema.received import Received
 from modules.services.hub import Progress
 from modules.texts import LANGUAGES
 
@@ -234,7 +235,7 @@ class PicturesOut(Shape):
     more: bool = Field(description="whether there are further ones at `offset` + `limit`")
 
 
-class Moved(Shape):
+class Moved(Shape, Received):
     """Where a waiting job is to stand."""
 
     model_config = ConfigDict(

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import struct
 import threading
 import time
@@ -184,6 +185,39 @@ def test_files_are_shut_in(shared: Shared, busy: TestClient):
         assert "a fig" not in answer.text
     assert other.post(f"/ui/jobs/{job}/cancel").status_code == 404
     assert other.post(f"/api/v2/jobs/{job}/cancel").status_code == 404
+
+
+def told(answer, number: int) -> tuple:
+    """All of an answer, without the number that was asked for, which is said again, and without how long that is."""
+    headers = [row for row in answer.headers.multi_items() if row[0] != "content-length"]
+    return (
+        answer.status_code,
+        re.sub(rf"\b{number}\b", "N", answer.text.encode().decode("unicode-escape")),
+        headers,
+    )
+
+
+def test_anothers_picture_is_answered_as_one_that_is_not_there(shared: Shared, busy: TestClient):
+    job = busy.post("/api/v2/jobs", json={"prompt": "a fig", "steps": 1, "seed": 4}).json()["id"]
+    end = time.monotonic() + 60
+    while not shared.studio.job(job).pictures and time.monotonic() < end:
+        time.sleep(0.02)
+    there = shared.studio.job(job).pictures[0].id
+    other = shared.client(secret=PASSWORD)
+    other.get("/")
+    missing = there + 100_000
+    for method, path in (
+        ("GET", "/ui/read/{}"),
+        ("POST", "/ui/inputs/from/{}"),
+        ("GET", "/files/picture/{}"),
+        ("GET", "/files/thumb/{}"),
+        ("GET", "/api/v2/pictures/{}"),
+        ("GET", "/api/v2/pictures/{}/file"),
+    ):
+        found, none = (
+            told(other.request(method, path.format(number)), number) for number in (there, missing)
+        )
+        assert found == none and found[0] in (400, 404), path
 
 
 # ------------------------------------------------------------------------------------------- fetching for others

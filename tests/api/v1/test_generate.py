@@ -200,15 +200,37 @@ def test_types_that_are_wrong_are_listed(here):
     assert here.client().get("/sdapi/v1/txt2img").status_code == 405
 
 
-def test_half_an_emoji_and_numbers_that_are_none_are_no_fault(here):
-    body = (
-        r'{"prompt": "a \ud83d cat", "steps": 2, "width": 64, "height": 64, "comments": {"a": NaN}}'
-    )
-    answer = here.client().post(
+def by_hand(here, body):
+    return here.client().post(
         "/sdapi/v1/txt2img", content=body, headers={"content-type": "application/json"}
+    )
+
+
+def test_half_an_emoji_is_refused_and_numbers_that_are_none_are_no_fault(here):
+    answer = by_hand(here, r'{"prompt": "a \ud83d cat", "negative_prompt": "b"}')
+    (row,) = answer.json()["detail"]
+    assert (answer.status_code, row["loc"]) == (422, ["body", "prompt"])
+    assert "half a character (U+D83D, character 3)" in row["msg"]
+    answer = by_hand(
+        here, '{"prompt": "a", "steps": 2, "width": 64, "height": 64, "comments": {"a": NaN}}'
     )
     assert answer.status_code in (200, 422)
     assert "NaN" not in answer.text
+
+
+@pytest.mark.parametrize("fields", [{"steps": True}, {"cfg_scale": False}, {"hr_scale": True}])
+def test_a_boolean_is_no_number(here, fields):
+    status, detail = refused(here.client(), **fields)
+    (row,) = detail
+    assert (status, row["loc"][-1]) == (422, next(iter(fields)))
+    status, detail = refused(here.client(), override_settings={"CLIP_stop_at_last_layers": True})
+    assert status == 422 and "CLIP_stop_at_last_layers" in detail
+
+
+def test_switches_take_numbers_and_numbers_take_texts(here):
+    body = {**SMALL, "enable_hr": 0, "send_images": 1, "tiling": 1, "steps": "3"}
+    assert len(here.client().post("/sdapi/v1/txt2img", json=body).json()["images"]) == 1
+    assert (here.last().steps, here.last().tiling, here.last().hires) == (3, "both", None)
 
 
 def test_a_tag_that_names_nothing_is_a_warning(here):

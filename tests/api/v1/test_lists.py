@@ -254,6 +254,9 @@ def test_stopping_the_program_has_to_be_allowed(here, monkeypatch):
     with TestClient(app, base_url="http://127.0.0.1:7860", client=("127.0.0.1", 1)) as client:
         assert client.post("/sdapi/v1/server-stop").json() == "Stopping."
         assert client.post("/sdapi/v1/server-restart").status_code == 501
+        paths = client.get("/sdapi/v1/openapi.json").json()["paths"]
+        assert "200" in paths["/server-stop"]["post"]["responses"]
+        assert declared(paths, "/server-restart") == {"501"}
         until = time.monotonic() + 60
         while not raised and time.monotonic() < until:
             time.sleep(0.01)
@@ -383,3 +386,22 @@ def test_every_route_is_there(here):
         assert here.client().get(f"/sdapi/v1/{route}").status_code == 200, route
     answer = here.client().get("/sdapi/v1/nothing")
     assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+
+
+def declared(paths, path):
+    """What a route says of itself, without what every route may answer."""
+    return paths[path]["post"]["responses"].keys() - {
+        "400", "403", "413", "422", "429", "500", "503", "404"
+    }  # fmt: skip
+
+
+def test_what_is_always_refused_declares_no_answer(here):
+    paths = here.client().get("/sdapi/v1/openapi.json").json()["paths"]
+    refused = [path for path in paths if path.startswith(("/create/", "/train/", "/server-"))]
+    assert len(refused) == 7
+    for path in refused:
+        assert declared(paths, path) == set(), path
+        said = paths[path]["post"]["responses"]["404"]
+        assert said["content"]["application/json"]["schema"]["$ref"].endswith("/Refusal")
+        answer = here.client().post(f"/sdapi/v1{path}", json={})
+        assert answer.status_code == 404 and answer.json()["detail"]

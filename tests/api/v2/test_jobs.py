@@ -57,6 +57,8 @@ def test_the_page_and_the_api_share_one_queue(here):
         ({"steps": 0}, "steps", "1 or more"),
         ({"steps": "many"}, "steps", "whole number"),
         ({"steps": 5000}, "steps", "5000"),
+        ({"steps": True}, "steps", "whole number"),
+        ({"hires": {"scale": True}}, "hires.scale", "number"),
         ({"model": "nothing"}, None, "nothing"),
         ({"nonsense": 1}, "nonsense", "nothing of that name"),
         ({"hires": {"scale": "x"}}, "hires.scale", "number"),
@@ -78,6 +80,29 @@ def test_what_cannot_be_done_is_said_and_leaves_no_job(here, body, field, words)
 def test_what_is_no_json_is_refused(here, body):
     answer = here.client().post("/jobs", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422) and answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (r'{"prompt": "a \ud83d cat"}', "prompt"),
+        (r'{"hires": {"negative_prompt": "\udc00"}}', "hires.negative_prompt"),
+        (r'{"extras": {"freeu": {"b1": "\ud800"}}}', "extras"),
+    ],
+)
+def test_half_a_character_is_refused(here, body, field):
+    answer = here.client().post("/jobs", content=body, headers={"content-type": "application/json"})
+    error = answer.json()["error"]
+    assert answer.status_code == 422 and error["field"] == field
+    assert "half a character (U+D" in error["message"] and "一半" in error["messages"]["zh"]
+    assert here.house.studio.jobs() == []
+
+
+def test_numbers_may_be_texts_and_a_place_is_no_boolean(here):
+    job = here.client().post("/jobs", json={"prompt": "a", "steps": "3", "tiling": "off"}).json()
+    assert job["request"]["steps"] == 3
+    answer = here.client().post(f"/jobs/{job['id']}/move", json={"place": True})
+    assert answer.status_code == 422 and answer.json()["error"]["field"] == "place"
 
 
 def test_others_jobs_are_not_there(here):
