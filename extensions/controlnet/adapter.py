@@ -17,8 +17,9 @@ from pydantic import JsonValue
 from modules.plugins import GenerationRequest, Host
 from modules.plugins.adapters import Adapter, Parts, Step
 
+from .checks import check_kind
 from .infotext import written
-from .ip_adapter import References, check_module
+from .ip_adapter import References
 from .ip_adapter_encoder import Encoders
 from .maps import control_map, mask_of
 from .modules_list import module_named
@@ -83,7 +84,7 @@ class Control(Adapter):
         width, height = request.width or 512, request.height or 512
         rows, columns = -(-height // self._factor), -(-width // self._factor)
         for strand in self._strands:
-            check_module(strand.unit, strand.net)
+            check_kind(strand.unit, strand.net.name, strand.net.kind)
             if strand.net.kind != "ip_adapter":
                 self._see(strand, (rows, columns))
         self._referring = [each for each in self._strands if each.net.kind == "ip_adapter"]

@@ -1,40 +1,27 @@
 """What grids can vary of the units."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from modules.plugins import Axis, GenerationRequest, Host, problem
+from modules.plugins import Axis, GenerationRequest, problem
 
-from .detectors import need
-from .files import find
-from .modules_list import module_named
 from .unit import ControlMode, ResizeMode
 
 NAME = "controlnet"
-Check = Callable[[str], None]
 _PLACES = 3
 """So many units have axes."""
 
 
-def axes(host: Host) -> Sequence[Axis]:
+def axes() -> Sequence[Axis]:
     """Of each of the first few units: weight, start, end, modes, preprocessor and model.
 
-    A preprocessor without its weights and a model that is not there are refused when the grid is asked for: of fifty
-    cells the last one would else fail after the others have been made.
+    Whether what is set can be used is said of the cell (`checks`), before the grid is queued.
     """
-
-    def has_weights(name: str) -> None:
-        need(host, module_named(name))
-
-    def is_here(name: str) -> None:
-        if name.strip().casefold() != "none":
-            find(host, name)
-
-    return [axis for place in range(_PLACES) for axis in _of(place, has_weights, is_here)]
+    return [axis for place in range(_PLACES) for axis in _of(place)]
 
 
-def _of(place: int, has_weights: Check, is_here: Check) -> list[Axis]:
+def _of(place: int) -> list[Axis]:
     number = place + 1
 
     def share(field: str, en: str, zh: str, most: float) -> Axis:
@@ -48,16 +35,14 @@ def _of(place: int, has_weights: Check, is_here: Check) -> list[Axis]:
             apply=_Set(place, field),
         )
 
-    def word(
-        field: str, en: str, zh: str, choices: tuple[str, ...] = (), check: Check | None = None
-    ) -> Axis:
+    def word(field: str, en: str, zh: str, choices: tuple[str, ...] = ()) -> Axis:
         return Axis(
             name=f"{NAME}.{field}{number}",
             title=f"ControlNet {en}, unit {number}",
             title_zh=f"ControlNet {zh}（单元 {number}）",
             kind="choice" if choices else "text",
             choices=choices,
-            apply=_Set(place, field, check),
+            apply=_Set(place, field),
         )
 
     return [
@@ -66,8 +51,8 @@ def _of(place: int, has_weights: Check, is_here: Check) -> list[Axis]:
         share("guidance_end", "ending step", "结束步", 1.0),
         word("control_mode", "control mode", "控制模式", get_args(ControlMode)),
         word("resize_mode", "resize mode", "缩放模式", get_args(ResizeMode)),
-        word("module", "preprocessor", "预处理器", check=has_weights),
-        word("model", "model", "模型", check=is_here),
+        word("module", "preprocessor", "预处理器"),
+        word("model", "model", "模型"),
     ]
 
 
@@ -77,12 +62,8 @@ class _Set:
 
     place: int
     field: str
-    check: Check | None = None
-    """Refuses a value that the unit could not use."""
 
     def __call__(self, request: GenerationRequest, value: Any) -> GenerationRequest:
-        if self.check is not None:
-            self.check(str(value))
         given = request.extras.get(NAME, {})
         listed = given.get("units")
         units = list(listed) if isinstance(listed, list | tuple) else []

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from modules.plugins import Host, problem
+from modules.plugins import Host
 from modules.plugins.adapters import Parts, Step
 
 from .ip_adapter_attention import ARGUMENT, Given, woven
 from .ip_adapter_encoder import Encoders
 from .maps import mask_of, preprocessed
-from .modules_list import IP_ADAPTER, module_named
 
 if TYPE_CHECKING:
     from .nets import Net
@@ -85,28 +84,6 @@ class References:
                     self._tokens[place][0].device
                 )
         return self._masks[key]
-
-
-def check_module(unit: Unit, net: Net) -> None:
-    """An IP-Adapter takes the picture itself, and nothing else takes its preprocessor.
-
-    Raises:
-        UserError: they do not go together; says what does.
-    """
-    module = module_named(unit.module).name
-    if net.kind == "ip_adapter" and module not in (IP_ADAPTER, "none"):
-        raise problem(
-            f"{net.name} is an IP-Adapter, which looks at the picture itself, and the preprocessor is {module}. "
-            f"Choose the preprocessor {IP_ADAPTER}, or a ControlNet.",
-            f"{net.name} 是 IP-Adapter，直接读取图片本身，而预处理器为 {module}。请选择预处理器 {IP_ADAPTER}，或改用 "
-            "ControlNet。",
-        )
-    if net.kind != "ip_adapter" and module == IP_ADAPTER:
-        raise problem(
-            f"The preprocessor {IP_ADAPTER} is for IP-Adapters, and {net.name} is none. Choose another preprocessor, "
-            "or an IP-Adapter.",
-            f"预处理器 {IP_ADAPTER} 仅适用于 IP-Adapter，而 {net.name} 不是。请选择其他预处理器，或改用 IP-Adapter。",
-        )
 
 
 @torch.no_grad()

@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from modules.plugins import Host, problem
+from modules.plugins import Host
 
 from .aside import detect_aside
+from .checks import check_pictures
 from .detectors import detect, missing
 from .modules_list import Module, module_named
 from .preprocess import WEIGHTLESS, Array
@@ -49,17 +50,7 @@ def preprocessed(
     Raises:
         UserError: the picture is not there or damaged, or the preprocessor's weights are missing.
     """
-    if not unit.image:
-        raise problem(
-            "A ControlNet unit has no picture. Hand one in, or switch the unit off.",
-            "有 ControlNet 单元没有图片。请提供图片，或关闭该单元。",
-        )
-    module = module_named(unit.module)
-    if module.name == "inpaint_only" and not unit.mask_image:
-        raise problem(
-            "The preprocessor inpaint_only needs a mask: white is what is to be painted anew.",
-            "预处理器 inpaint_only 需要蒙版：白色为要重绘的部分。",
-        )
+    check_pictures(unit)
     return made_of(host, unit, host.open_picture(unit.image), wanted, aside=aside)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from modules.plugins import Host, problem
+from modules.plugins import Host
 from modules.plugins.adapters import Parts, safe_weights
 from modules.plugins.weights import (
     check_control,
@@ -15,6 +15,7 @@ from modules.plugins.weights import (
     load_t2i_adapter,
 )
 
+from .checks import check_family
 from .files import find, short_hash
 
 MOST_KEPT = 3
@@ -50,13 +51,7 @@ class Nets:
         Raises:
             UserError: there is none, it is damaged, or for another model.
         """
-        if parts.family not in ("sd1", "sd2", "sdxl"):
-            raise problem(
-                f"ControlNet is for models of the kinds SD 1.x, SD 2.x and SDXL; this one is "
-                f"{parts.family}. Switch it off, or choose another model.",
-                f"ControlNet 适用于 SD 1.x、SD 2.x 与 SDXL 模型；当前为 {parts.family}。"
-                "请将其关闭，或选择其他模型。",
-            )
+        check_family(parts.family)
         found, path = find(self._host, name)
         state = path.stat()
         key = (str(path), state.st_size, state.st_mtime_ns, parts.card_name, parts.dtype)

@@ -17,6 +17,7 @@ from modules.plugins import (
 
 from .axes import axes
 from .calls import SCRIPT
+from .checks import check_units
 from .commands import DETECT, FETCH
 from .files import KIND, VISION
 from .foreign_routes import ROUTES
@@ -48,7 +49,7 @@ class ControlNetExtension:
 
     @hookimpl
     def register_axes(self) -> Sequence[Axis]:
-        return axes(self._host)
+        return axes()
 
     @hookimpl
     def register_commands(self) -> Sequence[Command]:
@@ -61,6 +62,11 @@ class ControlNetExtension:
     @hookimpl
     def register_scripts(self) -> Sequence[Script]:
         return [SCRIPT]
+
+    @hookimpl
+    def check_request(self, options: ControlNetOptions, family: str) -> None:
+        if family:  # a finished picture is not steered
+            check_units(self._host, options.units, family)
 
     @hookimpl
     def read_parameters(

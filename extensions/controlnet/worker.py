@@ -1,9 +1,10 @@
 """The worker part: from a request's units to what steers the model."""
 
-from modules.plugins import GenerationRequest, Host, Options, hookimpl, problem
+from modules.plugins import GenerationRequest, Host, Options, hookimpl
 from modules.plugins.adapters import Adapter, Parts
 
 from .adapter import Control, Strand
+from .checks import check_chosen
 from .ip_adapter_encoder import Encoders
 from .nets import Nets
 from .options import ControlNetOptions
@@ -27,12 +28,7 @@ class ControlNetWorker:
             UserError: a picture, a preprocessor's weights, a control model or an image encoder is missing, damaged, or for another model.
         """
         assert isinstance(options, ControlNetOptions)
-        for unit in options.units:
-            if unit.enabled and unit.image and unit.weight and not unit.has_model:
-                raise problem(
-                    "A ControlNet unit has a picture and no model. Choose a model, or switch the unit off.",
-                    "有 ControlNet 单元有图片而没有模型。请选择模型，或关闭该单元。",
-                )
+        check_chosen(options.units)  # and the rest once more, unit by unit: files come and go
         acting = [unit for unit in options.units if unit.acts]
         if not acting:
             return None

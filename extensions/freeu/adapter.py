@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from modules.plugins import UserError
+from modules.plugins import problem
 from modules.plugins.adapters import Adapter, Parts
 
 SCALES = ("s1", "s2", "b1", "b2")
@@ -26,7 +26,10 @@ class FreeU(Adapter):
         """
         blocks = getattr(parts.unet, "up_blocks", None)
         if blocks is None:
-            raise UserError("FreeU needs a model with a U-Net. Switch it off for this model.")
+            raise problem(
+                "FreeU needs a model with a U-Net. Switch it off for this model.",
+                "FreeU 需要带 U-Net 的模型。请为该模型关闭它。",
+            )
         # diffusers' own disable_freeu() leaves the attributes behind as None; the exact undo is to restore __dict__.
         before = [
             {name: vars(block)[name] for name in SCALES if name in vars(block)} for block in blocks

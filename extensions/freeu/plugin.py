@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from modules.plugins import GenerationRequest, Options, Panel, hookimpl
+from modules.plugins import GenerationRequest, Options, Panel, check_adapters, hookimpl
 
 if TYPE_CHECKING:
     from modules.plugins.adapters import Adapter, Parts
@@ -76,6 +76,10 @@ class FreeUExtension:
     @hookimpl
     def register_panels(self) -> Sequence[Panel]:
         return [Panel(tab, "FreeU") for tab in ("txt2img", "img2img")]
+
+    @hookimpl
+    def check_request(self, request: GenerationRequest, family: str) -> None:
+        check_adapters(("freeu",), family, request.model or "")
 
     @hookimpl
     def prepare_generation(

@@ -1,12 +1,15 @@
 """LoRAs and mixes of them: the page's part. `worker` has what changes the model."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from modules.plugins import (
     Axis,
     Command,
     ForeignRoutes,
+    GenerationRequest,
+    Host,
     ModelKind,
     Options,
     Panel,
@@ -16,16 +19,26 @@ from modules.plugins import (
 
 from .actions import ACTIONS
 from .axes import axes
+from .blends import Blends
+from .checks import check_rows
 from .commands import MERGE
 from .infotext import read
 from .options import LoraOptions
-from .shelf import KIND
+from .places import blends_folder
+from .shelf import KIND, Shelf
 from .tags import TAGS
 from .words import RECEIPT
 
 
 class LoraExtension:
     """Registers the folder of files, the options, their panel and what grids can vary."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    @cached_property
+    def _shelf(self) -> Shelf:
+        return Shelf.of(self._host)
 
     @hookimpl
     def register_options(self) -> type[Options]:
@@ -78,6 +91,12 @@ class LoraExtension:
         self, parameters: Mapping[str, str]
     ) -> tuple[dict[str, Any], list[str]] | None:
         return read(parameters)
+
+    @hookimpl
+    def check_request(self, request: GenerationRequest, options: LoraOptions, family: str) -> None:
+        if family:  # a finished picture has no model that could be changed
+            blends = Blends(blends_folder(self._host))
+            check_rows(self._shelf, blends, request, options, family)
 
     @hookimpl
     def register_axes(self) -> Sequence[Axis]:

@@ -103,10 +103,12 @@ class Shelf:
 
     def fraction(self, card: Card, model: str) -> float | None:
         """Share of the file's keys that the checkpoint of that name takes; None where only its family is known."""
-        for name, modules in self.customs().items():
-            if name.partition(":")[2] == model:
-                return card.reading(modules).fraction
-        return None
+        modules = self._custom(model)
+        return None if modules is None else card.reading(modules).fraction
+
+    def modules_of(self, family: str, model: str) -> Modules | None:
+        """What the checkpoint of that name has that LoRAs change, as far as it or its family is known."""
+        return self._custom(model) or self.families.get(family)
 
     def search(self, words: str = "") -> tuple[File, ...]:
         """The files whose name, title or trigger words hold every word; all of them without words."""
@@ -164,6 +166,10 @@ class Shelf:
                 if self._card_or_none(file) is not None and self._hashes(file) == row.hash:
                     return file
         raise _missing(row.name, [file.name for file in files], self.models / self.kind.name)
+
+    def _custom(self, model: str) -> Modules | None:
+        found = self.customs().items()
+        return next((each for name, each in found if name.partition(":")[2] == model), None)
 
     def _holds(self, file: File, words: list[str]) -> bool:
         left = [word for word in words if word not in file.name.casefold()]

@@ -1,10 +1,11 @@
 """The worker part: from a request's rows and tags to what changes the model."""
 
-from modules.plugins import GenerationRequest, Host, Options, hookimpl, problem
+from modules.plugins import GenerationRequest, Host, Options, hookimpl
 from modules.plugins.adapters import Adapter, Parts
 
 from .adapter import Mix, Strand
 from .blends import Blends
+from .checks import acts, check_tags
 from .loaded import Loader
 from .options import LoraOptions
 from .places import blends_folder
@@ -31,15 +32,10 @@ class LoraWorker:
             UserError: a tag that cannot be read, a LoRA or blend that is not there, or one for another model.
         """
         rows = options.rows if isinstance(options, LoraOptions) else ()
-        spoilt = [text for text in unread(request.prompt) if text.startswith("<")]
-        if spoilt:
-            raise problem(
-                f"The tag {spoilt[0]} cannot be read. Write it as <lora:name:0.8>.",
-                f"无法识别标签 {spoilt[0]}。请写成 <lora:名称:0.8>。",
-            )
+        check_tags(request.prompt)
         told = reconcile(request.prompt, rows)
         acting = self._blends.expand(told)
-        strands = [self._strand(row, parts) for row in acting if _acts(row)]
+        strands = [self._strand(row, parts) for row in acting if acts(row)]
         if not strands:
             return None
         return Mix(
@@ -53,7 +49,3 @@ class LoraWorker:
 
     def _strand(self, row: Row, parts: Parts) -> Strand:
         return Strand(row, self._loader.load(self._shelf.find(row), parts))
-
-
-def _acts(row: Row) -> bool:
-    return row.on and bool(row.weight or row.text_weight)

@@ -7,7 +7,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from modules.plugins import Options, Panel, Sampler, hookimpl
+from modules.plugins import (
+    GenerationRequest,
+    Options,
+    Panel,
+    Sampler,
+    check_adapters,
+    hookimpl,
+)
 
 from .sampler import gradient_estimation
 
@@ -75,6 +82,11 @@ class PagExtension:
     def register_panels(self) -> Sequence[Panel]:
         title, title_zh = "Perturbed-attention guidance", "扰动注意力引导"
         return [Panel(tab, title, title_zh) for tab in ("txt2img", "img2img")]
+
+    @hookimpl
+    def check_request(self, request: GenerationRequest, options: PagOptions, family: str) -> None:
+        if options.scale:
+            check_adapters(("pag",), family, request.model or "")
 
     @hookimpl
     def register_samplers(self) -> Sequence[Sampler]:

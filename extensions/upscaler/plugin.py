@@ -5,6 +5,7 @@ from typing import Any
 
 from modules.plugins import (
     Command,
+    GenerationRequest,
     Host,
     ModelKind,
     Options,
@@ -15,6 +16,7 @@ from modules.plugins import (
     hookimpl,
 )
 
+from .checks import check_names, check_result
 from .commands import UPSCALE
 from .files import CORE, KIND, names
 from .infotext import read
@@ -61,6 +63,11 @@ class UpscalerExtension:
                 serves=("extras", "restore_faces"),
             )
         ]
+
+    @hookimpl
+    def check_request(self, request: GenerationRequest, options: UpscalerOptions) -> None:
+        check_names(self._host, options)
+        check_result(self._host, request, options)
 
     @hookimpl
     def read_parameters(

@@ -10,6 +10,7 @@ from modules.plugins import Finisher, GenerationRequest, Host, Options, hookimpl
 
 from . import restore
 from .adapter import Model, face, load_model, to_size
+from .checks import check_names
 from .files import NONE, find
 from .infotext import written
 from .options import UpscalerOptions
@@ -58,8 +59,7 @@ class UpscalerWorker:
             UserError: an upscaler is not there.
         """
         assert isinstance(options, UpscalerOptions)
-        for name in (options.upscaler, options.upscaler_2, options.face):
-            find(self._host, name)
+        check_names(self._host, options)
         return [Enlarging(self._host, self._shelf, options)]
 
 

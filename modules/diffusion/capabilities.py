@@ -108,13 +108,26 @@ def check(
     names = {"model": model, "family": family}
     for what in _beyond(request, able):
         raise UserError("error.capability", **names, what=UserError(f"capability.{what}"))
-    if adapters and not able.adapters:
-        listed = UserError("capability.adapters", names=", ".join(adapters))
-        raise UserError("error.capability", **names, what=listed)
+    check_adapters(adapters, family, model)
     if not able.samplers:
         _check_sampler(request, names)
     for prompt in (request.prompt, request.negative_prompt):
         _check_prompt(prompt, request, able, names)
+
+
+def check_adapters(adapters: Sequence[str], family: str, model: str) -> None:
+    """Refuse what extensions would change in a model of a family that nobody can change.
+
+    Args:
+        adapters: names of those that extensions bring.
+        model: its name, for the text.
+
+    Raises:
+        UserError: there are some.
+    """
+    if adapters and not CAPABILITIES.get(family, Capabilities()).adapters:
+        listed = UserError("capability.adapters", names=", ".join(adapters))
+        raise UserError("error.capability", model=model, family=family, what=listed)
 
 
 def check_refiner(family: str, refiner: str, name: str) -> None:

@@ -4,20 +4,22 @@ Sizes are read off the tensors; `config.json` says what no tensor tells: heads, 
 Radford et al., arXiv 2103.00020.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from modules.errors import ModelFileError
 from modules.library.headers import read_header
 from modules.library.layouts import diffusers
-from modules.library.weights import Source, build, fill
+
+if TYPE_CHECKING:  # the page's process looks at headers too, and has no torch
+    import torch
 
 _EMBEDDINGS = "vision_model.embeddings."
 _KNOWN: Mapping[int, tuple[int, str]] = {
@@ -96,6 +98,8 @@ def load_clip_vision(file: VisionFile, device: torch.device, dtype: torch.dtype)
         ModelFileError: a tensor is missing, left over or of another shape.
     """
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    from modules.library.weights import Source, build, fill
 
     model = build(lambda: CLIPVisionModelWithProjection(CLIPVisionConfig(**file.config)))
     return fill(

@@ -7,17 +7,13 @@ Zhang et al., arXiv 2302.05543; Mou et al., "T2I-Adapter", arXiv 2302.08453.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from modules.errors import ModelFileError
-from modules.library.headers import Header, read_header
-from modules.library.identify import Identity, identify
+from modules.library.control_file import ControlFile
 from modules.library.layouts import Layout, Place, diffusers, ldm_unet
-from modules.library.single import describe
 from modules.library.weights import Source, build, fill
 
 _FROM_UNET = (
@@ -37,43 +33,6 @@ _FROM_UNET = (
     "upcast_attention",
 )
 _HINT = "controlnet_cond_embedding."
-
-
-@dataclass(frozen=True)
-class ControlFile:
-    """A file whose header was read: `identity.kind` is controlnet, t2i_adapter or ip_adapter."""
-
-    path: Path
-    identity: Identity
-    header: Header
-
-
-def check_control(path: Path, family: str) -> ControlFile:
-    """Read the header of a file that is to steer a model of `family`.
-
-    Raises:
-        ModelFileError: it is damaged, of another kind, or for another family; says what was found.
-    """
-    header = read_header(path)
-    found = identify(header.shapes, header.metadata)
-    if found.kind not in ("controlnet", "t2i_adapter", "ip_adapter"):
-        raise ModelFileError("error.control.kind", file=path, found=describe(found))
-    if found.kind == "controlnet" and found.variant != "controlnet":
-        raise ModelFileError("error.control.variant", file=path, found=found.variant)
-    if found.family and found.family != family and not _alike(found, family):
-        raise ModelFileError(
-            "error.control.family", file=path, found=_family(found.family), wanted=_family(family)
-        )
-    return ControlFile(path, found, header)
-
-
-def _alike(found: Identity, family: str) -> bool:
-    """T2I-Adapters of SD 1.x and 2.x have the same shapes."""
-    return found.kind == "t2i_adapter" and {found.family, family} == {"sd1", "sd2"}
-
-
-def _family(name: str) -> str:
-    return {"sd1": "SD 1.x", "sd2": "SD 2.x", "sdxl": "SDXL"}.get(name, name)
 
 
 # ------------------------------------------------------------------------------------------------ ControlNet

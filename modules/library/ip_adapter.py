@@ -7,12 +7,12 @@ the tensors.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from modules.errors import ModelFileError
-from modules.library.control import ControlFile
+from modules.library.control_file import ControlFile, Reads, features_of
 from modules.library.weights import build, read_all
 
 _HEAD = 64
@@ -26,8 +26,7 @@ class IPAdapter:
 
     projection: Any
     """From features to tokens: (1, width) or (1, patches, width) to (1, tokens, width of the text)."""
-    reads: Literal["image_embeds", "hidden_states"]
-    """The image encoder's projected embedding, or its last layer but one."""
+    reads: Reads
     width: int
     """Of those features."""
     pairs: tuple[tuple[torch.Tensor, torch.Tensor], ...]
@@ -51,14 +50,12 @@ def load_ip_adapter(
     Raises:
         ModelFileError: it is of another kind (FaceID), a tensor is missing or left over, or the denoiser is another one.
     """
-    variant = file.identity.variant
-    if variant not in ("base", "full", "plus"):
-        raise ModelFileError("error.ip_adapter.variant", file=file.path, found=variant or "?")
+    reads, width = features_of(file)
     tensors = read_all(file.path, file.header)
     start = "image_proj."
     inner = {name[len(start) :]: each for name, each in tensors.items() if name.startswith(start)}
     try:
-        projection, width, text = _projection(variant, inner)
+        projection, text = _projection(file.identity.variant, inner)
     except (ArithmeticError, LookupError, ValueError, RuntimeError) as error:
         why = str(error).strip().splitlines()[-1].strip()[:300]
         raise ModelFileError("error.control.build", file=file.path, why=why) from error
@@ -71,7 +68,7 @@ def load_ip_adapter(
         )
     return IPAdapter(
         projection.to(device, dtype).eval().requires_grad_(False),
-        "image_embeds" if variant == "base" else "hidden_states",
+        reads,
         width,
         tuple(
             (key.to(device, dtype), value.to(device, dtype))
@@ -111,8 +108,8 @@ def _pairs(
     return found
 
 
-def _projection(variant: str, inner: Mapping[str, torch.Tensor]) -> tuple[Any, int, int]:
-    """The network with its weights, the width of the features that it reads, and of the tokens that it gives."""
+def _projection(variant: str, inner: Mapping[str, torch.Tensor]) -> tuple[Any, int]:
+    """The network with its weights, and the width of the tokens that it gives."""
     from diffusers.models import embeddings
 
     if variant == "base":
@@ -130,14 +127,14 @@ def _projection(variant: str, inner: Mapping[str, torch.Tensor]) -> tuple[Any, i
             for name, each in inner.items()
         }
     else:
-        net, width, text = _resampler(inner)
+        net, text = _resampler(inner)
         renamed = _resampled(inner)
     # Half-precision files are common: parameters take the file's type until they are moved.
     net.load_state_dict(renamed, strict=True, assign=True)
-    return net, width, text
+    return net, text
 
 
-def _resampler(inner: Mapping[str, torch.Tensor]) -> tuple[Any, int, int]:
+def _resampler(inner: Mapping[str, torch.Tensor]) -> tuple[Any, int]:
     from diffusers.models.embeddings import IPAdapterPlusImageProjection
 
     hidden, width = inner["proj_in.weight"].shape
@@ -155,7 +152,7 @@ def _resampler(inner: Mapping[str, torch.Tensor]) -> tuple[Any, int, int]:
             ffn_ratio=inner["layers.0.1.1.weight"].shape[0] // hidden,
         )
     )
-    return net, width, text
+    return net, text
 
 
 _RESAMPLER = {

@@ -4,6 +4,7 @@
 `Adapter` and `Step` from `modules.plugins.adapters`.
 """
 
+from modules.diffusion.capabilities import check_adapters
 from modules.diffusion.samplers import Sampler
 from modules.errors import Cancelled, UserError
 from modules.plugins.action import Action, Planned
@@ -71,6 +72,7 @@ __all__ = [
     "Upscaling",
     "UserError",
     "Warned",
+    "check_adapters",
     "for_guests",
     "hookimpl",
     "problem",

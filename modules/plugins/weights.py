@@ -1,22 +1,28 @@
-"""Weight files that steer a denoiser, read with the library's checks: for worker parts; what computes is loaded on use."""
+"""Weight files that steer a denoiser, read with the library's checks; what computes is loaded on use.
+
+What looks at headers alone (`check_control`, `features_of`, `check_clip_vision`) needs no torch: the page's part may use
+it, as `check_request` does.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # needs torch
+if TYPE_CHECKING:  # some of it needs torch
     from modules.library.clip_vision import VisionFile
-    from modules.library.control import ControlFile
+    from modules.library.control_file import ControlFile, Reads
     from modules.library.ip_adapter import IPAdapter
 
 __all__ = [
     "ControlFile",
     "IPAdapter",
+    "Reads",
     "VisionFile",
     "check_clip_vision",
     "check_control",
     "cross_attention",
+    "features_of",
     "load_clip_vision",
     "load_controlnet",
     "load_ip_adapter",
@@ -35,9 +41,20 @@ def check_control(path: Path, family: str) -> ControlFile:
     Raises:
         ModelFileError: it is damaged, of another kind, or for another family; says what was found.
     """
-    from modules.library import control
+    from modules.library import control_file
 
-    return control.check_control(path, family)
+    return control_file.check_control(path, family)
+
+
+def features_of(file: ControlFile) -> tuple[Reads, int]:
+    """What an IP-Adapter reads of a picture (`image_embeds` or `hidden_states`), and how wide those features are.
+
+    Raises:
+        ModelFileError: it is of another kind (FaceID), or damaged.
+    """
+    from modules.library import control_file
+
+    return control_file.features_of(file)
 
 
 def load_controlnet(

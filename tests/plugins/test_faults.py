@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from modules.app import build_studio
-from modules.errors import UserError
+from modules.errors import ExtensionError, UserError
 from modules.plugins.report import ACTIVE
 from modules.schema import GenerationRequest, Job, JobState
 from modules.services.front import Studio
@@ -105,6 +105,12 @@ IN_A_JOB: dict[str, tuple[dict[str, str], str]] = {
     "finisher_raises": ({"finish": "raise RuntimeError('no frame')"}, "RuntimeError: no frame"),
     "finisher_none": ({"finish": "return None"}, "NoneType"),
 }
+CHECK = """
+    @hookimpl
+    def check_request(self, request, options):
+        {does}
+"""
+IN_A_CHECK = {"check_raises": "raise KeyError('no')", "check_answers": "return False"}
 AT_LOADING: dict[str, tuple[str, str]] = {
     # name: (its plugin.py or its extension.toml, what its line says)
     "import_error": ("import not_there", "not_there"),
@@ -158,6 +164,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         write(extensions, name, PAGE, more='worker = "work:Worker"\n', work=work)
     for name, (code, _) in AT_LOADING.items():
         write(extensions, name, code)
+    for name, does in IN_A_CHECK.items():
+        write(extensions, name, PAGE + CHECK.format(does=does))
     write(extensions, "needs_more", PAGE, more='requires = ["a-package-that-nobody-has>=3"]\n')
     write(extensions, "wrong_manifest", PAGE, more='permissions = ["everything"]\n')
     studio = build_studio(
@@ -236,10 +244,27 @@ def test_what_cannot_be_loaded_is_a_line_and_the_next_is_as_before(
         ("a cat <lora:nowhere:1>", "nowhere"),
     ],
 )
-def test_a_lora_that_cannot_be_used_is_named_and_the_next_is_as_before(
+def test_a_lora_that_cannot_be_used_is_named_before_anything_is_queued(
     studio: Studio, before: bytes, prompt: str, said: str
 ) -> None:
-    job = done(studio, prompt)
-    assert job.state is JobState.FAILED and job.error is not None
-    assert said in UserError.from_dict(job.error).message("en")
+    jobs = sum(studio.counts().values())
+    with pytest.raises(UserError, match=said) as caught:
+        done(studio, prompt)
+    assert not isinstance(caught.value, ExtensionError)
+    assert sum(studio.counts().values()) == jobs
+    assert pixels(studio) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("check_raises", "check_raises failed: KeyError"), ("check_answers", "check_request")],
+)
+def test_a_fault_in_a_check_leaves_no_job_and_the_next_is_as_before(
+    studio: Studio, before: bytes, name: str, said: str
+) -> None:
+    jobs = sum(studio.counts().values())
+    with pytest.raises(ExtensionError, match=said) as caught:
+        done(studio, **{name: {"enabled": True}})
+    assert name in caught.value.message("zh")
+    assert sum(studio.counts().values()) == jobs
     assert pixels(studio) == before

@@ -10,6 +10,7 @@ from PIL import Image
 from extensions.captions.files import find, models
 from extensions.captions.look import load
 from extensions.captions.options import InterrogateOptions
+from extensions.captions.plugin import InterrogateExtension
 from extensions.captions.script import read
 from extensions.captions.worker import InterrogateWorker
 from modules.plugins import GenerationRequest, Host, UserError
@@ -107,6 +108,8 @@ def test_a_model_that_is_not_there(host, asked):
         find(host, asked)
     with pytest.raises(UserError, match="Model not found"):
         read({"model": asked}, str, host)
+    with pytest.raises(UserError, match="Model not found"):
+        InterrogateExtension(host).check_request(InterrogateOptions(model=asked))
 
 
 def test_a_caption_is_the_models_own(host):

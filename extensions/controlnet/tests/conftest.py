@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from extensions.controlnet.checks import check_units
 from extensions.controlnet.options import ControlNetOptions
 from extensions.controlnet.worker import ControlNetWorker
 from modules.diffusion.inputs import Inputs
@@ -111,6 +112,7 @@ def draw(host: Host, tiny: Callable[[str], Any]) -> Callable[..., Image.Image]:
         options = ControlNetOptions.model_validate({"units": units})
         parts = tiny(family)
         adapter = ControlNetWorker(host).prepare_generation(request, options, parts)
+        check_units(host, options.units, parts.family)  # what the job takes is not refused before
         adapters = [] if adapter is None else [adapter]
         (image,) = generate(parts, request, adapters, lambda progress: None, inputs=Inputs())
         return image

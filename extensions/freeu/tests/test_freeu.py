@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from modules.errors import ExtensionError
+from modules.errors import ExtensionError, UserError
 from modules.library.load import load
 from modules.library.scan import read_card
 from modules.plugins.manager import Plugins
@@ -92,3 +92,10 @@ def test_a_model_without_a_unet_is_refused_by_name(plugins: Plugins, parts: Any)
         adapter(plugins, parts).applied(transformer),
     ):
         raise AssertionError("it was entered")
+
+
+def test_a_family_without_a_u_net_is_refused_before(plugins: Plugins) -> None:
+    request = plugins.check(GenerationRequest(model="flow", extras={"freeu": ON}))
+    plugins.check_request(request, "sdxl")
+    with pytest.raises(UserError, match=r"flow \(flux1\).*freeu"):
+        plugins.check_request(request, "flux1")

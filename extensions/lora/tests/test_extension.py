@@ -246,3 +246,52 @@ def test_a_click_makes_a_plane_of_two(plugins: Plugins) -> None:
     for name, prompt in (("strip", "a cat"), ("plane", "a cat <lora:ink>")):
         with pytest.raises(UserError, match="mixer has"):
             plugins.plan("lora", action(plugins, name), GenerationRequest(prompt=prompt, seed=5))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "why"),
+    [
+        ("a <lora:unk:1>", "no LoRA 'unk'. Did you mean 'ink'"),
+        ("a <blend:moon>", "no blend 'moon'"),
+        ("a <lora:ink:77>", "tag <lora:ink:77> cannot be read"),
+        ("a <lora:cut>", "cut.safetensors is not a whole"),
+        ("a <lora:wide>", "“wide” was made for Stable Diffusion XL"),
+    ],
+)
+def test_what_the_job_would_refuse_is_refused_before(
+    prompt: str, why: str, plugins: Plugins, bench: Bench
+) -> None:
+    folder = bench.models / "lora"
+    (folder / "cut.safetensors").write_bytes(b"nothing")
+    _wide(folder / "wide.safetensors")
+    with pytest.raises(UserError, match=why) as caught:
+        plugins.check_request(plugins.check(asked(prompt, enabled=True)), "sd1")
+    assert not isinstance(caught.value, ExtensionError)
+    assert caught.value.message("zh") != caught.value.message("en")
+
+
+@pytest.mark.parametrize("prompt", ["a <lora:ink:0.5>", "a <lora:unk:0>", "a cat", "<lora:ink:x>"])
+def test_what_the_job_takes_is_not_refused_before(prompt: str, plugins: Plugins) -> None:
+    request = plugins.check(asked(prompt, enabled=True))
+    plugins.check_request(request, "sd1")
+    plugins.check_request(request, "sd2")  # a relative: a part may fit, which the job knows
+
+
+def test_a_row_that_only_its_hash_may_tell_is_left_to_the_job(plugins: Plugins) -> None:
+    rows = [{"name": "renamed", "hash": "0123456789ab"}]
+    plugins.check_request(plugins.check(asked(rows=rows)), "sd1")
+
+
+def test_a_family_that_nobody_can_change_is_named(plugins: Plugins) -> None:
+    with pytest.raises(UserError, match=r"flux1.*lora"):
+        plugins.check_request(plugins.check(asked("a <lora:ink>", enabled=True)), "flux1")
+    plugins.check_request(plugins.check(asked("a <lora:ink:0>", enabled=True)), "flux1")
+
+
+def _wide(path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    key = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
+    down, up = torch.zeros(4, 2048), torch.zeros(640, 4)
+    save_file({f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up}, path)

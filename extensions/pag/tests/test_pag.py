@@ -10,7 +10,7 @@ import torch
 from modules.diffusion.pipeline import generate
 from modules.diffusion.samplers import pick
 from modules.diffusion.seal import seal
-from modules.errors import Cancelled, ExtensionError
+from modules.errors import Cancelled, ExtensionError, UserError
 from modules.library.load import load
 from modules.library.scan import read_card
 from modules.plugins.manager import Plugins
@@ -166,3 +166,12 @@ def test_the_sampler_makes_a_picture(plugins: Plugins, parts: Any) -> None:
     )  # fmt: skip
     (image,) = generate(parts, request, inputs=Inputs(samplers=plugins.samplers()))
     assert image.size == (SIDE, SIDE)
+
+
+def test_a_family_that_cannot_be_perturbed_is_refused_before(plugins: Plugins) -> None:
+    request = plugins.check(GenerationRequest(model="flow", extras={"pag": {"enabled": True}}))
+    plugins.check_request(request, "sd1")
+    with pytest.raises(UserError, match=r"flow \(flux1\).*pag"):
+        plugins.check_request(request, "flux1")
+    still = plugins.check(request.replace(extras={"pag": {"enabled": True, "scale": 0}}))
+    plugins.check_request(still, "flux1")

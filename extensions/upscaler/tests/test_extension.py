@@ -56,6 +56,23 @@ def test_as_a_finisher_of_a_generation(bench):
         bench.picture({"upscaler": "gone"})
 
 
+def test_what_the_job_would_refuse_is_refused_before(bench):
+    def ask(options, **fields):
+        bench.plugins.check_request(bench.request(options, **fields), "sd1")
+
+    for name in ("upscaler", "upscaler_2", "face"):
+        with pytest.raises(UserError, match="no upscaler “gone”"):
+            ask({name: "gone"})
+    ask({"scale": 8}, width=512, height=512)
+    with pytest.raises(UserError, match="more than 64 million"):
+        ask({"scale": 8}, width=2048, height=2048)
+    picture = bench.pictures.keep(Image.new("RGB", (2048, 2048)))
+    finished = bench.request({"scale": 8}).replace(postprocess=Postprocess(image=picture))
+    with pytest.raises(UserError, match="more than 64 million"):
+        bench.plugins.check_request(finished, "")
+    bench.plugins.check_request(finished.replace(extras=bench.request({"scale": 2}).extras), "")
+
+
 class Queue:
     """Takes pictures in and gives each back as it is."""
 

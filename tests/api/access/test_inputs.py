@@ -272,6 +272,26 @@ def test_somebody_elses_is_as_if_it_did_not_exist(
         assert good(theirs), theirs.text
 
 
+def test_what_an_extension_refuses_tells_nothing_of_somebody_elses(
+    opened: Open, anna: TestClient, bert: TestClient, hers: str
+):
+    """It is asked only once the pictures have been found to be the guest's own."""
+    own = hand_in(bert, png((1, 2, 3)))
+
+    def ask(name: str) -> Any:
+        units = [unit(image=name, weight=1, model="gone"), unit(image=own, mask_image=name)]
+        extras = {"controlnet": {"enabled": True, "units": units}}
+        return bert.post("/api/v2/jobs", json={**WORDS, "extras": extras})
+
+    before = sum(opened.here.studio.counts().values())
+    nothing = said(ask(NOBODYS), NOBODYS)
+    assert nothing == said(ask(hers), hers)
+    assert nothing[0] == 404 and "is not here any more" in nothing[1]
+    mine = ask(own)
+    assert mine.status_code == 422 and "no control model" in mine.json()["error"]["message"]
+    assert sum(opened.here.studio.counts().values()) == before
+
+
 def test_whoever_has_the_pixels_may_have_them(opened: Open, hers: str):
     carl = opened.client()
     assert carl.get(f"/ui/inputs/{hers}").status_code == 400
