@@ -49,6 +49,8 @@ class Verdict:
     identity: Identity
     body: int
     refusal: Refusal | None = None
+    name: str = ""
+    """Tells those apart who are counted one by one."""
 
 
 @dataclass
@@ -120,7 +122,7 @@ class Gate:
             if wait:
                 full = UserError("error.api.uploads", minutes=1 + wait // 60)
                 return Verdict(identity, 0, _too_often(full, wait))
-        return Verdict(identity, rule.body)
+        return Verdict(identity, rule.body, name=name)
 
     def _who(self, headers: Headers, source: str) -> Identity:
         """Who asks.

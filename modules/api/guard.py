@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from modules.api.body import Body, Paces, Pool
+from modules.api.crowd import Crowd
 from modules.errors import UserError
 from modules.services.access import Role
 from modules.services.reach import EVERYWHERE, Reach
@@ -31,6 +33,13 @@ _REST, _REST_SECONDS = 128 * 2**20, 10.0
 """Of a body that is too large so much more is read, for so long: most clients look at the answer once all is sent."""
 _REST_OF_STRANGERS = 2**20
 """Of one who has not logged in."""
+_IN_MEMORY = 512 * 2**20
+"""Bytes of guests' requests that are being received or worked on."""
+_CLOSE = (b"connection", b"close")
+"""Nobody knows where the body ends."""
+_JSON = (b"content-type", b"application/json")
+_LATER = (_JSON, (b"retry-after", b"5"))
+_WHY: Mapping[int, str] = {408: "error.api.slow", 503: "error.api.full"}
 _SHUT = (
     "/monitoring",
     "/gradio_api/monitoring",
@@ -91,18 +100,27 @@ class Guard:
         names: Iterable[str] = (),
         reach: Reach | None = None,
         gate: "Gate | None" = None,
+        paces: Paces | None = None,
+        crowd: Crowd | None = None,
+        in_memory: int = _IN_MEMORY,
     ) -> None:
         """`host` and `port` are what the server listens on; `names` are further host names that lead to it.
 
         Args:
             reach: the names, where they change while it runs.
             gate: says who may do what; without one nobody is asked.
+            paces: how slowly bodies may come.
+            crowd: how many are answered at once.
+            in_memory: bytes of guests' bodies at once.
         """
         self._app = app
         self._reach = reach or Reach(host, names)
         self._gate = gate
         self._shown = ("localhost" if host in EVERYWHERE else host) + (f":{port}" if port else "")
         self._max_body = max_body
+        self._paces = paces or Paces()
+        self._crowd = crowd or Crowd()
+        self._pool = Pool(in_memory)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -113,24 +131,41 @@ class Guard:
         if refused is not None:
             await _refuse(scope, receive, send, *refused)
             return
-        most, rest = self._max_body, _REST
+        most, rest, role, name = self._max_body, _REST, Role.OWNER, ""
         if self._gate is not None:
             verdict = self._gate.judge(scope, headers)
             if verdict.refusal is not None:
                 await _turn_away(scope, receive, send, headers, verdict.refusal)
                 return
             most = most if verdict.body < 0 else min(most, verdict.body)
-            if verdict.identity.role is Role.ANYBODY:
+            role, name = verdict.identity.role, verdict.name
+            if role is Role.ANYBODY:
                 rest = _REST_OF_STRANGERS
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
             return
-        if _length(headers) > most:
-            # Who asks first whether he may send waits for the answer and has sent nothing.
-            waits = headers.get(b"expect", b"").lower() == b"100-continue"
-            await _refuse_large(receive, send, _too_large(most), 0 if waits else rest)
+        full = self._crowd.enter(role, name)
+        if full is not None:
+            await _answer(send, 429, _said(UserError("error.api.crowd", most=full)), _LATER)
             return
-        await self._serve(scope, receive, send, most, rest)
+        pool = None if role is Role.OWNER else self._pool
+        body = Body(receive, most, self._paces.of(role), pool)
+        try:
+            if _length(headers) > most:
+                # Who asks first whether he may send waits for the answer and has sent nothing.
+                waits = headers.get(b"expect", b"").lower() == b"100-continue"
+                await _refuse_large(receive, send, _too_large(most), 0 if waits else rest)
+            else:
+                await self._serve(scope, body, send)
+                if body.refused == 413:
+                    await _refuse_large(receive, send, _too_large(most), 0 if body.whole else rest)
+                elif body.refused:
+                    await _answer(
+                        send, body.refused, _said(UserError(_WHY[body.refused])), (_JSON, _CLOSE)
+                    )
+        finally:
+            body.close()
+            self._crowd.leave(role, name)
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, UserError] | None:
         hosts = [value for key, value in scope.get("headers", ()) if key.lower() == b"host"]
@@ -159,42 +194,26 @@ class Guard:
             return 413, _too_large(self._max_body)
         return None
 
-    async def _serve(
-        self, scope: Scope, receive: Receive, send: Send, most: int, rest: int
-    ) -> None:
-        seen = 0
+    async def _serve(self, scope: Scope, body: Body, send: Send) -> None:
+        """Let the application answer; where its body was refused before it began to, `body.refused` says so still."""
         started = False
-        whole = False
-
-        def too_large() -> bool:
-            return seen > most and not started
-
-        async def counted() -> Message:
-            nonlocal seen, whole
-            message = await receive()
-            whole = not message.get("more_body", False)
-            if message["type"] == "http.request":
-                seen += len(message.get("body", b""))
-                if seen > most:
-                    return {"type": "http.disconnect"}
-            return message
 
         async def dressed(message: Message) -> None:
             nonlocal started
-            if too_large():
-                return  # whatever the app makes of the disconnection, the answer below is the right one
+            if body.refused and not started:
+                return  # whatever the app makes of the disconnection, the answer that follows is the right one
             if message["type"] == "http.response.start":
                 started = True
                 message = {**message, "headers": _with_ours(message.get("headers", ()))}
             await send(message)
 
         try:
-            await self._app(scope, counted, dressed)
+            await self._app(scope, body, dressed)
         except Exception:
-            if not too_large():
+            if not body.refused or started:
                 raise
-        if too_large():
-            await _refuse_large(receive, send, _too_large(most), 0 if whole else rest)
+        if started:
+            body.refused = None
 
 
 _OWN_SITES = (b"same-origin", b"none")
@@ -315,12 +334,21 @@ async def _turn_away(
         more = [(b"location", b"/login")]
     else:
         status, body = refusal.status, _said(refusal.error)
-        more = [(b"content-type", b"application/json"), *refusal.headers]
-    answer = [
+        more = [_JSON, *refusal.headers]
+    await _answer(send, status, body, more)
+
+
+async def _answer(
+    send: Send,
+    status: int,
+    body: bytes,
+    more: Iterable[tuple[bytes, bytes]],
+) -> None:
+    headers = [
         *more,
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
         *_HEADERS,
     ]
-    await send({"type": "http.response.start", "status": status, "headers": answer})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

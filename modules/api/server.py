@@ -5,7 +5,8 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,6 +14,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.middleware import Middleware
 
 from modules.api.assets import Assets
+from modules.api.connections import Bounds, Connection, Room, Server
 from modules.api.drafts import draft_routes
 from modules.api.extensions import extension_routes, mount_own_routes
 from modules.api.face import Page
@@ -146,8 +148,8 @@ def listen(host: str, port: int) -> socket.socket:
     return taken
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with a word when it answers."""
+class _Server(Server):
+    """The server, with a word when it answers."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None] | None) -> None:
         super().__init__(config)
@@ -161,8 +163,10 @@ class _Server(uvicorn.Server):
 
 def serve(app: ASGI, sock: socket.socket, on_ready: Callable[[], None] | None = None) -> None:
     """Answer on a socket from `listen` until the process is told to stop; `on_ready` is called once it answers."""
+    room = Room(Bounds.of_this_process())
     config = uvicorn.Config(
         app,
+        http=cast(Any, partial(Connection, room=room)),
         log_config=None,  # as the rest of the program: one line on the terminal, the traceback in the file
         log_level="warning",
         access_log=False,

@@ -418,3 +418,18 @@ def test_base64_of_any_size_is_just_a_wrong_request(busy: TestClient):
     assert len(answer.content) < 5_000
     assert busy.post("/api/v2/jobs", content=b"[" * 900_000).status_code in (400, 422)
     assert rule_for("POST", "/api/v2/jobs").body < 2**21
+
+
+def test_a_guest_with_too_many_open_answers_is_told(
+    shared: Shared, guest: TestClient, owner: TestClient, monkeypatch: pytest.MonkeyPatch
+):
+    crowd = shared.app._crowd
+    assert not crowd._guests and not crowd._strangers, "whoever was answered has left"
+    monkeypatch.setattr(crowd, "of_one_guest", 0)
+    answer = guest.get("/ui/state")
+    assert (answer.status_code, answer.json()["error"]["key"]) == (429, "error.api.crowd")
+    assert int(answer.headers["retry-after"]) > 0
+    assert owner.get("/ui/state").status_code == 200
+    assert shared.client().get("/healthz").status_code == 200
+    monkeypatch.undo()
+    assert guest.get("/ui/state").status_code == 200
