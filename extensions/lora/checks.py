@@ -47,9 +47,9 @@ def unused_arguments(prompt: str) -> list[UserError]:
     return [
         problem(
             f"“{text[:60]}” in the tag {tag[:100]} changes nothing: it is no weight and no setting that is known here. "
-            "The tag counts as if it were not there; a weight is a plain number, as in <lora:name:0.8>.",
+            "The tag counts without it; a weight is a plain number, as in <lora:name:0.8>.",
             f"标签 {tag[:100]} 中的“{text[:60]}”没有任何效果：它既不是权重，也不是此处已知的设置。"
-            "该标签按没有它处理；权重应为普通数字，例如 <lora:名称:0.8>。",
+            "该标签按不含它处理；权重应为普通数字，例如 <lora:名称:0.8>。",
         )
         for tag, text in unused(prompt)
     ]
