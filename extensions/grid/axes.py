@@ -7,7 +7,7 @@ from typing import Any
 
 from modules.plugins import Axis, GenerationRequest, UserError, problem
 
-from .values import numbers, pieces, switches, texts, too_many, wrong
+from .values import Title, numbers, pieces, switches, texts, too_many, wrong
 
 EXTENSION = "grid"
 SEARCH, ORDER = "prompt_sr", "prompt_order"
@@ -61,7 +61,13 @@ def line(letter: str, name: str, text: str, axes: Sequence[Axis], most: int) -> 
     for key, title, title_zh in OWN:
         if wanted in (key, title.casefold(), title_zh):
             make = _searched if key == SEARCH else _ordered
-            return Line(key, title, title_zh, tuple(make(f"{letter}: {title}", text, most)), rank=2)
+            return Line(
+                key,
+                title,
+                title_zh,
+                tuple(make(Title.of(letter, title, title_zh), text, most)),
+                rank=2,
+            )
     for axis in axes:
         names = (axis.name.casefold(), axis.title.casefold(), axis.title_zh.casefold())
         if wanted in names and not axis.name.startswith(f"{EXTENSION}."):
@@ -75,7 +81,7 @@ def line(letter: str, name: str, text: str, axes: Sequence[Axis], most: int) -> 
 
 
 def _places(letter: str, axis: Axis, text: str, most: int) -> Iterator[Place]:
-    title = f"{letter}: {axis.title}"
+    title = Title.of(letter, axis.title, axis.title_zh)
     values: Sequence[Any]
     match axis.kind:
         case "int" | "float":
@@ -96,7 +102,7 @@ def _places(letter: str, axis: Axis, text: str, most: int) -> Iterator[Place]:
 class _Value:
     """Sets one value; what the axis says against it is told with both names."""
 
-    title: str
+    title: Title
     axis: Axis
     value: Any
 
@@ -105,12 +111,12 @@ class _Value:
             return self.axis.apply(request, self.value)
         except UserError as error:
             raise problem(
-                f"{self.title}, {_label(self.value)!r}: {error.message('en')}",
-                f"{self.title}，{_label(self.value)!r}：{error.message('zh')}",
+                f"{self.title.en}, {_label(self.value)!r}: {error.message('en')}",
+                f"{self.title.zh}，{_label(self.value)!r}：{error.message('zh')}",
             ) from error
 
 
-def _bounded(title: str, axis: Axis, value: Any) -> None:
+def _bounded(title: Title, axis: Axis, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     least, most = axis.least, axis.most
@@ -130,7 +136,7 @@ def _label(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def _searched(title: str, text: str, most: int) -> Iterator[Place]:
+def _searched(title: Title, text: str, most: int) -> Iterator[Place]:
     """The first value is looked for in both prompts; in each place it is replaced by that place's value."""
     values = list(dict.fromkeys(pieces(title, text)))
     if len(values) > most:
@@ -143,15 +149,15 @@ def _searched(title: str, text: str, most: int) -> Iterator[Place]:
 class _Search:
     """Replaces one text by another."""
 
-    title: str
+    title: Title
     wanted: str
     value: str
 
     def __call__(self, request: GenerationRequest) -> GenerationRequest:
         if self.wanted not in request.prompt and self.wanted not in request.negative_prompt:
             raise problem(
-                f"{self.title}: {self.wanted[:80]!r} stands in neither prompt. The first value is the text to replace.",
-                f"{self.title}：两个提示词中都没有 {self.wanted[:80]!r}。第一个值是要被替换的文字。",
+                f"{self.title.en}: {self.wanted[:80]!r} stands in neither prompt. The first value is the text to replace.",
+                f"{self.title.zh}：两个提示词中都没有 {self.wanted[:80]!r}。第一个值是要被替换的文字。",
             )
         return request.replace(
             prompt=request.prompt.replace(self.wanted, self.value),
@@ -159,7 +165,7 @@ class _Search:
         )
 
 
-def _ordered(title: str, text: str, most: int) -> Iterator[Place]:
+def _ordered(title: Title, text: str, most: int) -> Iterator[Place]:
     """The values in every order, put where they stand in the prompt."""
     values = list(dict.fromkeys(pieces(title, text)))
     orders = list(islice(permutations(values), most + 1))
@@ -173,7 +179,7 @@ def _ordered(title: str, text: str, most: int) -> Iterator[Place]:
 class _Order:
     """Puts texts where others of them stand."""
 
-    title: str
+    title: Title
     values: tuple[str, ...]
     order: tuple[str, ...]
 
@@ -182,8 +188,8 @@ class _Order:
         if found[0][0] < 0:
             missing = found[0][1]
             raise problem(
-                f"{self.title}: {missing[:80]!r} does not stand in the prompt.",
-                f"{self.title}：提示词中没有 {missing[:80]!r}。",
+                f"{self.title.en}: {missing[:80]!r} does not stand in the prompt.",
+                f"{self.title.zh}：提示词中没有 {missing[:80]!r}。",
             )
         written, at = [], 0
         for (place, value), new in zip(found, self.order, strict=True):

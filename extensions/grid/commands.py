@@ -27,7 +27,7 @@ GRID = Command(
 
 class _Words(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise _usage(message)
+        raise _usage(message, message)  # argparse speaks English alone
 
 
 def grid(words: Sequence[str], host: Host, queue: Queue) -> str:
@@ -82,7 +82,9 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
             continue
         name, equals, text = said.partition("=")
         if not equals:
-            raise _usage(f"--{letter} {said}: write it as steps=4,8")
+            raise _usage(
+                f"--{letter} {said}: write it as steps=4,8", f"--{letter} {said}：请写成 steps=4,8"
+            )
         values |= {letter: name.strip(), f"{letter}_values": text}
     if given.prompts is not None:
         try:
@@ -101,7 +103,10 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
     name, equals, text = assignment.partition("=")
     first, *inner = name.strip().split(".")
     if not equals or not first or len(inner) > 1:
-        raise _usage(f"--set {assignment}: write it as steps=20 or hires.scale=2")
+        raise _usage(
+            f"--set {assignment}: write it as steps=20 or hires.scale=2",
+            f"--set {assignment}：请写成 steps=20 或 hires.scale=2",
+        )
     try:
         value = json.loads(text)
     except ValueError:
@@ -119,8 +124,7 @@ def _folder(target: str) -> str:
     return target if target.endswith("/") or Path(target).is_dir() else f"{target}/"
 
 
-def _usage(message: str) -> Exception:
+def _usage(en: str, zh: str) -> Exception:
     return problem(
-        f"{message}. It goes: noisette grid {GRID.usage}",
-        f"{message}。用法：noisette grid {GRID.usage}",
+        f"{en}. It goes: noisette grid {GRID.usage}", f"{zh}。用法：noisette grid {GRID.usage}"
     )

@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 from modules.plugins import problem
 
@@ -18,7 +19,19 @@ _OFF = frozenset({"false", "off", "no", "0"})
 _LONGEST_NUMBER = 40
 
 
-def pieces(title: str, text: str) -> list[str]:
+class Title(NamedTuple):
+    """What an axis is called, in both languages, after its letter."""
+
+    en: str
+    zh: str
+
+    @classmethod
+    def of(cls, letter: str, en: str, zh: str) -> "Title":
+        """`X: Steps`."""
+        return cls(f"{letter}: {en}", f"{letter}（{zh or en}）")
+
+
+def pieces(title: Title, text: str) -> list[str]:
     """What stands between the commas; in quotes there may be commas. A new line is a comma too.
 
     Raises:
@@ -28,20 +41,20 @@ def pieces(title: str, text: str) -> list[str]:
         rows = list(csv.reader(text.splitlines(), skipinitialspace=True, strict=True))
     except csv.Error as error:
         raise problem(
-            f"{title}: the values {text[:60]!r} cannot be read ({error}). Close every quote.",
-            f"{title}：无法读取取值 {text[:60]!r}（{error}）。请补全引号。",
+            f"{title.en}: the values {text[:60]!r} cannot be read ({error}). Close every quote.",
+            f"{title.zh}：无法读取取值 {text[:60]!r}（{error}）。请补全引号。",
         ) from error
     found = [each.strip() for row in rows for each in row]
     kept = [each for each in found if each and not each.upper().startswith(SKIP)]
     if not kept:
         raise problem(
-            f"{title}: there is no value. Write some, such as 4, 8.",
-            f"{title}：没有取值。请填写，例如 4, 8。",
+            f"{title.en}: there is no value. Write some, such as 4, 8.",
+            f"{title.zh}：没有取值。请填写，例如 4, 8。",
         )
     return kept
 
 
-def numbers(title: str, text: str, *, whole: bool, most: int) -> list[int | float]:
+def numbers(title: Title, text: str, *, whole: bool, most: int) -> list[int | float]:
     """Numbers, ranges and progressions; the same one twice is there once.
 
     Raises:
@@ -65,7 +78,7 @@ def numbers(title: str, text: str, *, whole: bool, most: int) -> list[int | floa
     return [_plain(title, each, whole=whole) for each in found]
 
 
-def switches(title: str, text: str) -> list[bool]:
+def switches(title: Title, text: str) -> list[bool]:
     """On and off."""
     found = []
     for each in pieces(title, text):
@@ -76,7 +89,7 @@ def switches(title: str, text: str) -> list[bool]:
     return list(dict.fromkeys(found))
 
 
-def texts(title: str, text: str, choices: Sequence[str], *, strict: bool) -> list[str]:
+def texts(title: Title, text: str, choices: Sequence[str], *, strict: bool) -> list[str]:
     """Words; of `choices` in any case, and where that is `strict` nothing else.
 
     Raises:
@@ -93,23 +106,23 @@ def texts(title: str, text: str, choices: Sequence[str], *, strict: bool) -> lis
     return list(dict.fromkeys(found))
 
 
-def wrong(title: str, value: object, en: str, zh: str) -> Exception:
+def wrong(title: Title, value: object, en: str, zh: str) -> Exception:
     """What an axis does not take, and what it does."""
     return problem(
-        f"{title}: {str(value)[:80]!r} does not fit. Give {en}.",
-        f"{title}：{str(value)[:80]!r} 不合适。请填写{zh}。",
+        f"{title.en}: {str(value)[:80]!r} does not fit. Give {en}.",
+        f"{title.zh}：{str(value)[:80]!r} 不合适。请填写{zh}。",
     )
 
 
-def too_many(title: str, found: int, most: int) -> Exception:
+def too_many(title: Title, found: int, most: int) -> Exception:
     """More values than a grid has cells."""
     return problem(
-        f"{title}: these are {found} values or more, and one grid has at most {most} cells.",
-        f"{title}：至少有 {found} 个值，而一个网格最多 {most} 格。",
+        f"{title.en}: these are {found} values or more, and one grid has at most {most} cells.",
+        f"{title.zh}：至少有 {found} 个值，而一个网格最多 {most} 格。",
     )
 
 
-def _span(title: str, text: str, *, whole: bool, most: int) -> Iterator[Decimal]:
+def _span(title: Title, text: str, *, whole: bool, most: int) -> Iterator[Decimal]:
     """`7`, `1-5`, `1-5 (+2)` or `0-1 [5]`."""
     span = _SPAN.fullmatch(text)
     if span is None:
@@ -124,7 +137,7 @@ def _span(title: str, text: str, *, whole: bool, most: int) -> Iterator[Decimal]
 
 
 def _evenly(
-    title: str, first: Decimal, last: Decimal, count: int, *, whole: bool, most: int
+    title: Title, first: Decimal, last: Decimal, count: int, *, whole: bool, most: int
 ) -> Iterator[Decimal]:
     if count > most:
         raise too_many(title, count, most)
@@ -136,13 +149,13 @@ def _evenly(
 
 
 def _progression(
-    title: str, given: Sequence[str], at: int, before: Sequence[Decimal], most: int
+    title: Title, given: Sequence[str], at: int, before: Sequence[Decimal], most: int
 ) -> Iterator[Decimal]:
     """`1, 2, .., 10`: on by the last step, or by one where only one number stands before."""
     if not before or at + 1 >= len(given):
         raise problem(
-            f"{title}: '..' stands between numbers, such as 1, 2, .., 10.",
-            f"{title}：“..”须写在数字之间，例如 1, 2, .., 10。",
+            f"{title.en}: '..' stands between numbers, such as 1, 2, .., 10.",
+            f"{title.zh}：“..”须写在数字之间，例如 1, 2, .., 10。",
         )
     last = _number(title, given[at + 1])
     step = before[-1] - before[-2] if len(before) > 1 else Decimal(1 if last >= before[-1] else -1)
@@ -151,12 +164,12 @@ def _progression(
 
 
 def _steps(
-    title: str, text: str, first: Decimal, last: Decimal, step: Decimal, most: int
+    title: Title, text: str, first: Decimal, last: Decimal, step: Decimal, most: int
 ) -> Iterator[Decimal]:
     if not step or (first != last and (last > first) != (step > 0)):
         raise problem(
-            f"{title}: {text[:80]!r} never comes to its end. Turn the step round.",
-            f"{title}：{text[:80]!r} 永远到不了终点。请改变步长的方向。",
+            f"{title.en}: {text[:80]!r} never comes to its end. Turn the step round.",
+            f"{title.zh}：{text[:80]!r} 永远到不了终点。请改变步长的方向。",
         )
     count = int((last - first) / step) + 1
     if count > most:
@@ -165,7 +178,7 @@ def _steps(
         yield first + step * place
 
 
-def _number(title: str, text: str) -> Decimal:
+def _number(title: Title, text: str) -> Decimal:
     plain = text.strip()
     if not re.fullmatch(_NUMBER, plain, re.ASCII) or len(plain) > _LONGEST_NUMBER:
         raise wrong(
@@ -177,7 +190,7 @@ def _number(title: str, text: str) -> Decimal:
     return Decimal(plain)
 
 
-def _plain(title: str, value: Decimal, *, whole: bool) -> int | float:
+def _plain(title: Title, value: Decimal, *, whole: bool) -> int | float:
     if not whole:
         return float(value)
     if value != value.to_integral_value():

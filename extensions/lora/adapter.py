@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from modules.plugins import UserError
 from modules.plugins.adapters import Adapter, Parts, Step
 
 from .architecture import TEXT, TEXT_2, UNET
@@ -57,8 +58,9 @@ class Mix(Adapter):
         *,
         untagged: Sequence[Row] = (),
         refined: bool = False,
+        warnings: Sequence[UserError] = (),
     ) -> None:
-        """`untagged`: rows that no tag of the prompt says, which the text has to.
+        """`untagged`: rows that no tag of the prompt says, which the text has to. `warnings`: told with the job.
 
         `refined`: a refiner ends the picture; it is left as it is, which the receipt says.
         """
@@ -66,6 +68,7 @@ class Mix(Adapter):
         self._refined = refined
         self._strands = tuple(strands)
         self._unread = tuple(unread)
+        self._warnings = tuple(warnings)
         self._scale: Callable[[Weights, Sequence[str]], None] | None = None
         self.text_key = _text_key(self._strands)
 
@@ -93,6 +96,10 @@ class Mix(Adapter):
             for number, strand in enumerate(self._strands)
         }
         self._scale(weights, (UNET,))
+
+    def warnings(self) -> Sequence[UserError]:
+        """What of the tags changes nothing."""
+        return self._warnings
 
     def receipt(self) -> JsonValue:
         """After the run: what each row did, as plain JSON."""

@@ -7,7 +7,7 @@ from .card import Card, misfit
 from .options import LoraOptions
 from .rows import Row
 from .shelf import File, Shelf
-from .tags import reconcile, unread
+from .tags import reconcile, unread, unused
 
 
 def check_rows(
@@ -40,6 +40,19 @@ def check_tags(prompt: str) -> None:
             f"The tag {spoilt[0]} cannot be read. Write it as <lora:name:0.8>.",
             f"无法识别标签 {spoilt[0]}。请写成 <lora:名称:0.8>。",
         )
+
+
+def unused_arguments(prompt: str) -> list[UserError]:
+    """Warnings of what stands in a tag and changes nothing, such as a weight that is no number."""
+    return [
+        problem(
+            f"“{text[:60]}” in the tag {tag[:100]} changes nothing: it is no weight and no setting that is known here. "
+            "The tag counts as if it were not there; a weight is a plain number, as in <lora:name:0.8>.",
+            f"标签 {tag[:100]} 中的“{text[:60]}”没有任何效果：它既不是权重，也不是此处已知的设置。"
+            "该标签按没有它处理；权重应为普通数字，例如 <lora:名称:0.8>。",
+        )
+        for tag, text in unused(prompt)
+    ]
 
 
 def acts(row: Row) -> bool:

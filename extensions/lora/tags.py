@@ -66,13 +66,12 @@ def rows_of(prompt: str) -> tuple[Row, ...]:
 
 def unread(prompt: str) -> tuple[str, ...]:
     """Tags that are no row, and arguments that no row has, as they stand in the prompt."""
-    found = []
-    for match in _matches(prompt):
-        if _row(match["kind"].lower(), match["body"]) is None:
-            found.append(match[0])
-        else:
-            found += [part.strip() for part in match["body"].split(":")[1:] if not _known(part)]
-    return tuple(found)
+    return tuple(text for _, text in _left(prompt))
+
+
+def unused(prompt: str) -> tuple[tuple[str, str], ...]:
+    """Arguments that no row has, each with its tag, which is a row without it."""
+    return tuple((tag, text) for tag, text in _left(prompt) if tag != text)
 
 
 def without_tags(prompt: str) -> str:
@@ -190,6 +189,16 @@ def with_words(prompt: str, words: Sequence[str], wanted: bool) -> str:
     for word in words:
         prompt = _word(word).sub("", prompt, count=1)
     return prompt.lstrip(" ,")
+
+
+def _left(prompt: str) -> Iterator[tuple[str, str]]:
+    """What is not understood, after the tag that it belongs to."""
+    for match in _matches(prompt):
+        if _row(match["kind"].lower(), match["body"]) is None:
+            yield match[0], match[0]
+        else:
+            arguments = match["body"].split(":")[1:]
+            yield from ((match[0], part.strip()) for part in arguments if not _known(part))
 
 
 def _matches(prompt: str) -> Iterator[re.Match[str]]:

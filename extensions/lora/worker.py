@@ -5,7 +5,7 @@ from modules.plugins.adapters import Adapter, Parts
 
 from .adapter import Mix, Strand
 from .blends import Blends
-from .checks import acts, check_tags
+from .checks import acts, check_tags, unused_arguments
 from .loaded import Loader
 from .options import LoraOptions
 from .places import blends_folder
@@ -45,6 +45,7 @@ class LoraWorker:
                 len(rows_of(request.prompt)) :
             ],  # `reconcile` has the prompt's rows first
             refined=request.refiner is not None,
+            warnings=unused_arguments(request.prompt),
         )
 
     def _strand(self, row: Row, parts: Parts) -> Strand:

@@ -151,8 +151,15 @@ class NamedApp:
     """An extension's application: its errors are answered with its name, and nobody waits for it for ever."""
 
     def __init__(
-        self, name: str, app: ASGI, plugins: Plugins, seconds: float | None = None
+        self,
+        name: str,
+        app: ASGI,
+        plugins: Plugins,
+        seconds: float | None = None,
+        say: Callable[[UserError, int], JSONResponse] | None = None,
     ) -> None:
+        """`say` makes the answer of an error and a status; usually it is `{"error": …}` by language."""
+        self._say = say or (lambda error, status: _json({"error": _texts(error)}, status))
         self._name = name
         self._seconds = seconds
         self._app = app
@@ -170,7 +177,7 @@ class NamedApp:
 
         async def refuse(status: int, error: UserError) -> None:
             if not started:
-                await _json({"error": _texts(error)}, status)(scope, receive, send)
+                await self._say(error, status)(scope, receive, send)
 
         if not self._plugins.is_active(self._name):
             await refuse(404, self._plugins.why_not(self._name))

@@ -12,6 +12,7 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from modules.api.extensions import NamedApp, checked_router
+from modules.api.v1.answers import refuse
 from modules.errors import UserError
 from modules.plugins.blame import failed
 from modules.plugins.foreign import ForeignRoutes, ServerQueue
@@ -78,14 +79,14 @@ def _routes(
 
     def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, UserError)
-        return _said(error, 429 if isinstance(error, QuotaError) else 422)
+        return refuse(error, 429 if isinstance(error, QuotaError) else 422)
 
     def broken(request: Request, error: Exception) -> JSONResponse:
-        return _said(failed(name, error), 500)
+        return refuse(failed(name, error), 500)
 
     own.add_exception_handler(UserError, refused)
     own.add_exception_handler(Exception, broken)
-    named = NamedApp(name, own, plugins, foreign.seconds)
+    named = NamedApp(name, own, plugins, foreign.seconds, refuse)
     found = [
         ForeignRoute(path, endpoint=named, methods=sorted(methods[path]), name=f"{name}:{path}")
         for path in foreign.paths
@@ -93,8 +94,3 @@ def _routes(
     for route in found:
         route.methods = methods[route.path]  # Starlette adds HEAD, which the routes do not answer
     return found
-
-
-def _said(error: UserError, status: int) -> JSONResponse:
-    body = {"detail": error.message().encode("utf-8", "replace").decode(), "error": error.key}
-    return JSONResponse(body, status_code=status, headers={"Cache-Control": "no-store"})

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from modules.diffusion.guidance import Row
     from modules.diffusion.parts import Parts
+    from modules.errors import UserError
     from modules.schema import GenerationRequest
 
 
@@ -100,6 +101,13 @@ class Adapter:
 
     def after_step(self, step: Step) -> None:
         """After each whole step of the sampler: may replace `step.latents`."""
+
+    def warnings(self) -> Sequence[UserError]:
+        """Asked before the first step: what of the request changes nothing or is done otherwise than it was asked for.
+
+        It is told with the job and beside its pictures; what cannot be done at all is refused instead.
+        """
+        return ()
 
     def infotext(self) -> Mapping[str, str]:
         """Asked when a picture is saved: parameters for its text, such as {"Lora hashes": "ink: 0123456789ab"}."""

@@ -5,7 +5,7 @@ What it hands back must have the shape that it was given, and the model must be 
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from modules.diffusion.adapter import Adapter, Step
 from modules.diffusion.parts import Parts
-from modules.errors import ModelLeftChangedError
+from modules.errors import ModelLeftChangedError, UserError
 from modules.plugins.blame import blame, broke_promise
 from modules.plugins.inside import Inside
 
@@ -29,6 +29,8 @@ MOST_TEXT = 4000
 """Characters of one parameter of a picture's text."""
 MOST_RECEIPT = 64_000
 """Characters of a receipt."""
+MOST_WARNINGS = 10
+"""Of one adapter."""
 TAKEN = frozenset(
     {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Model", "Version"}
 )
@@ -99,6 +101,15 @@ class NamedAdapter(Adapter):
     def after_step(self, step: Step) -> None:
         """See `Adapter`."""
         self._call("after_step", step)
+
+    def warnings(self) -> Sequence[UserError]:
+        """See `Adapter`; the first `MOST_WARNINGS`."""
+        with self._blamed("warnings"):
+            found = list(self._inner.warnings())
+        wrong = [type(each).__name__ for each in found if not isinstance(each, UserError)]
+        if wrong:
+            raise self._wrong("warnings", "Sequence[UserError]", wrong[0])
+        return found[:MOST_WARNINGS]
 
     def infotext(self) -> Mapping[str, str]:
         """See `Adapter`; keys and values are text."""

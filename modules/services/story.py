@@ -172,6 +172,9 @@ class Story:
                 plugins.finishers_for(request),
                 replace(facts, extras={**facts.extras, **self._inversions(request)}),
             )
+            for adapter in self._worded.adapters:
+                for error in adapter.warnings():
+                    self._warn(Warned.of(error.key, **error.values))
             self._look_at_tags(request)
             self._look_at_embeddings(request)
         return self._worded

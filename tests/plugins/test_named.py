@@ -306,3 +306,22 @@ def test_parameters_that_no_text_takes_are_refused_by_name(text: Any) -> None:
 def test_a_receipt_that_is_no_plain_json_is_refused_by_name(paper: Any) -> None:
     with pytest.raises(ExtensionError, match="echo"):
         named(Telling({}, paper)).receipt()
+
+
+@pytest.mark.parametrize("found", [None, ["words"], [ValueError("no")], 3])
+def test_warnings_that_are_none_are_refused_by_name(found: Any) -> None:
+    class Warning(Adapter):
+        def warnings(self) -> Any:
+            return found
+
+    with pytest.raises(ExtensionError, match="echo"):
+        named(Warning()).warnings()
+
+
+def test_warnings_are_passed_on_up_to_a_number() -> None:
+    class Warning(Adapter):
+        def warnings(self) -> Any:
+            return [problem(f"{n}", f"{n}") for n in range(50)]
+
+    assert [str(each) for each in named(Warning()).warnings()] == [str(n) for n in range(10)]
+    assert named(Adapter()).warnings() == []

@@ -161,14 +161,22 @@ def test_routes_at_well_known_addresses(plugins):
     client = TestClient(app, raise_server_exceptions=False)
     assert client.get("/loud/one").json() == {"name": "loud", "kept": "<x>"}
     refused = client.post("/loud/two/no")
-    assert (refused.status_code, refused.json()["detail"]) == (422, "No.")
+    told = refused.json()
+    assert (refused.status_code, told["detail"], told["error"]) == (
+        422,
+        "No.",
+        "error.extension.said",
+    )
+    assert told["messages"] == {"en": "No.", "zh": "不。"}
     broken = client.post("/loud/two/x")
     assert broken.status_code == 500 and "loud" in broken.json()["detail"]
+    assert "loud" in broken.json()["messages"]["zh"]
     assert client.get("/loud/two/x").status_code == 405
     paths = {(route.path, *sorted(route.methods)) for route in app.routes if ":" in route.name}
     assert paths == {("/loud/one", "GET"), ("/loud/two/{name}", "POST")}
     plugins.disable("loud")
-    assert client.get("/loud/one").status_code == 404
+    off = client.get("/loud/one")
+    assert off.status_code == 404 and off.json()["messages"]["zh"] != off.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,22 @@ def test_what_an_adapter_says_stands_in_the_picture(tmp_path, make_job):
     assert said.data["receipts"] == {"glow": [{"name": "ink", "applied": 0.5}]}
 
 
+def test_what_an_adapter_warns_of_is_told_once(tmp_path, make_job):
+    class Warning(Adapter):
+        def warnings(self):
+            return [UserError("error.extension.said", en="Not used.", zh="未使用。")]
+
+    class Adapting(FakePlugins):
+        def adapters_for(self, request, parts):
+            return [Warning(), Adapter()]
+
+    events = run(service(tmp_path, plugins=Adapting()), make_job(batch_count=2))
+    (told,) = [UserError.from_dict(each.warning) for each in events if isinstance(each, Warned)]
+    assert (told.message("en"), told.message("zh")) == ("Not used.", "未使用。")
+    kinds = [type(each) for each in events]
+    assert kinds.index(Warned) < kinds.index(StepDone) and len(images(events)) == 2
+
+
 def test_one_picture_that_cannot_be_saved_does_not_take_the_others_along(tmp_path, make_job):
     job = make_job(batch_size=3)
     disk = FaultyDisk("write", 2, errno.ENOSPC, only="outputs/txt2img")

@@ -212,3 +212,25 @@ def test_one_field_on_two_axes_is_refused_but_what_adds_up_is_not():
     assert asked(found, "prompt") == [("a red apple ripe cut",), ("a red apple big cut",)]
     found = grid(x="prompt_sr", x_values="red, blue", y="prompt_sr", y_values="apple, pear")
     assert asked(found, "prompt")[-1] == ("a blue pear",)
+
+
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        ({"x": "steps", "x_values": "4, x"}, "X（步数）"),
+        ({"y": "steps", "y_values": "1-9999"}, "Y（步数）"),
+        ({"x": "prompt_sr", "x_values": "pear, plum"}, "X（提示词搜索替换）"),
+        ({"x": "prompt_order", "x_values": "pear, plum"}, "X（提示词顺序）"),
+        ({"z": "prompt_order", "z_values": ""}, "Z（提示词顺序）"),
+        ({"x": "size", "x_values": "4"}, "X（尺寸）"),
+        ({"x": "demo.word", "x_values": ""}, "X（Word）"),
+    ],
+)
+def test_an_axis_is_called_in_the_readers_language(options, title):
+    with pytest.raises(UserError) as caught:
+        grid(**options)
+    said = caught.value.message("zh")
+    assert said.startswith(title), said
+    for english in ("Steps", "Prompt S/R", "Prompt order", "Size"):
+        assert english not in said
+        assert title not in caught.value.message("en")

@@ -2,8 +2,10 @@
 
 import pytest
 
-from extensions.grid.values import numbers, pieces, switches, texts
+from extensions.grid.values import Title, numbers, pieces, switches, texts
 from modules.errors import UserError
+
+X = Title.of("X", "Steps", "步数")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +33,7 @@ from modules.errors import UserError
     ],
 )
 def test_whole_numbers(text, found):
-    assert numbers("X", text, whole=True, most=100) == found
+    assert numbers(X, text, whole=True, most=100) == found
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def test_whole_numbers(text, found):
     ],
 )
 def test_numbers_come_out_as_they_are_written(text, found):
-    assert numbers("X", text, whole=False, most=100) == found
+    assert numbers(X, text, whole=False, most=100) == found
 
 
 @pytest.mark.parametrize(
@@ -73,22 +75,22 @@ def test_numbers_come_out_as_they_are_written(text, found):
 )
 def test_what_is_wrong_is_said_with_axis_and_value(text, words):
     with pytest.raises(UserError) as caught:
-        numbers("X: Steps", text, whole=True, most=100)
+        numbers(X, text, whole=True, most=100)
     assert caught.value.message("en").startswith("X: Steps") and words in caught.value.message("en")
-    assert caught.value.message("zh").startswith("X: Steps")
+    assert caught.value.message("zh").startswith("X（步数）")
 
 
 def test_words_may_hold_commas_in_quotes():
-    assert pieces("X", '"a, b", c ,"say ""hi"""') == ["a, b", "c", 'say "hi"']
+    assert pieces(X, '"a, b", c ,"say ""hi"""') == ["a, b", "c", 'say "hi"']
 
 
 def test_choices_are_taken_in_any_case_and_others_only_where_they_may_be():
-    assert texts("X", "EULER, other", ["euler"], strict=False) == ["euler", "other"]
+    assert texts(X, "EULER, other", ["euler"], strict=False) == ["euler", "other"]
     with pytest.raises(UserError, match=r"'other' does not fit\. Give one of: euler, heun"):
-        texts("X", "Euler, other", ["euler", "heun"], strict=True)
+        texts(X, "Euler, other", ["euler", "heun"], strict=True)
 
 
 def test_switches():
-    assert switches("X", "on, OFF, true") == [True, False]
+    assert switches(X, "on, OFF, true") == [True, False]
     with pytest.raises(UserError, match="'maybe'"):
-        switches("X", "maybe")
+        switches(X, "maybe")

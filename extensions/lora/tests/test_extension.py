@@ -65,6 +65,19 @@ def test_a_tag_alone_is_enough(plugins: Plugins, parts: Any) -> None:
     assert adapter.infotext()["Lora hashes"].startswith("ink: ")  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("weight", ["abc", "1e999", "nan", "0.5:lbw=X"])
+def test_a_weight_that_is_none_is_a_warning(weight: str, plugins: Plugins, parts: Any) -> None:
+    request = plugins.check(GenerationRequest(prompt=f"a cat <lora:ink:{weight}>"))
+    plugins.check_request(request, "sd1")
+    (adapter,) = plugins.adapters_for(request, parts)
+    (told,) = adapter.warnings()
+    for language in ("en", "zh"):
+        assert f"<lora:ink:{weight}>" in told.message(language)
+        assert f"“{weight.rpartition(':')[2]}”" in told.message(language)
+    (quiet,) = plugins.adapters_for(request.replace(prompt="a cat <lora:ink:0.5>"), parts)
+    assert quiet.warnings() == []
+
+
 def test_rows_and_tags_come_back_from_the_text(plugins: Plugins, parts: Any) -> None:
     rows = [
         {"name": "ink", "weight": 0.3, "te": 0.0, "start": 0.25},

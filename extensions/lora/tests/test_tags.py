@@ -14,6 +14,7 @@ from extensions.lora.tags import (
     to_prompt,
     to_rows,
     unread,
+    unused,
     with_words,
     without_tags,
 )
@@ -130,6 +131,13 @@ def test_words_survive_whatever_is_mixed(prompt: str, other: str) -> None:
 def _words(text: str) -> list[str]:
     """Words and signs: a space before a comma may go with the tag that stood between them."""
     return re.findall(r"\w+|[^\w\s]", text)
+
+
+def test_what_goes_unused_is_told_with_its_tag() -> None:
+    prompt = "a <lora:ink:abc> <lora:ink:0.5:lbw=X:dyn=3> <lora:ink:99> <lora:ink:1>"
+    first, second = "<lora:ink:abc>", "<lora:ink:0.5:lbw=X:dyn=3>"
+    assert unused(prompt) == ((first, "abc"), (second, "lbw=X"), (second, "dyn=3"))
+    assert unread(prompt) == ("abc", "lbw=X", "dyn=3", "<lora:ink:99>")
 
 
 def test_tags_keep_their_places() -> None:

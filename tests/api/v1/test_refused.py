@@ -68,3 +68,22 @@ def _png() -> bytes:
     import base64
 
     return base64.b64decode(b64(picture()))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("detect", {"controlnet_module": "canny"}, "No image selected"),
+        ("detect", {"controlnet_module": "gone"}, "no preprocessor “gone”"),
+        ("detect", {"controlnet_module": "canny", "controlnet_input_images": ["x"]}, ""),
+        ("render_openpose_json", [], "No pose data detected"),
+    ],
+)
+def test_the_routes_of_controlnet_refuse_in_both_languages(
+    control: Here, path: str, body: Any, said: str
+) -> None:
+    answer = control.client().post(f"/controlnet/{path}", json=body)
+    told = answer.json()
+    assert answer.status_code == 422 and said in told["detail"]
+    assert told["messages"]["en"] == told["detail"] != told["messages"]["zh"]
+    assert told["error"] and told["body"] == "" and told["errors"] == told["detail"]
