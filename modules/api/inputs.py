@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from modules.api.face import Visitors
 from modules.api.files import SHUT_IN, number_of
+from modules.api.threads import Aside
 from modules.errors import ExtensionError, LimitError, UserError, reason
 from modules.imaging import infotext, metadata
 from modules.schema.options import MAX_TEXT
@@ -29,23 +29,33 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _FOREVER = {**SHUT_IN, "Cache-Control": "private, max-age=31536000, immutable"}
 
 
-def input_routes(studio: "Studio", visitors: Visitors, max_bytes: int) -> APIRouter:
-    """The routes that take pictures in and show them again; `max_bytes` is the most that a file may have."""
+def input_routes(
+    studio: "Studio", visitors: Visitors, max_bytes: int, decoding: Aside | None = None
+) -> APIRouter:
+    """The routes that take pictures in and show them again.
+
+    Args:
+        max_bytes: the most that a file may have.
+        decoding: where pictures are read.
+    """
+    aside = decoding or Aside()
     router = APIRouter(prefix="/ui", include_in_schema=False)
 
     @router.post("/inputs")
     async def add(request: Request, name: str = _NAMELESS) -> JSONResponse:
         inputs = studio.inputs.of(visitors.client(request))
-        return await _with_body(request, max_bytes, lambda data: _kept(inputs, data, name[:200]))
+        return await _with_body(
+            request, max_bytes, aside, lambda data: _kept(inputs, data, name[:200])
+        )
 
     @router.post("/inputs/from/{number}")
-    def from_picture(request: Request, number: str) -> JSONResponse:
+    async def from_picture(request: Request, number: str) -> JSONResponse:
         def copied() -> dict[str, Any]:
             found = own_picture(studio, number_of(number), visitors.who(request))
             data = studio.picture_file(found.id).read_bytes()
             return _kept(studio.inputs.of(visitors.client(request)), data)
 
-        return _answer(copied)
+        return await aside(lambda: _answer(copied))
 
     @router.get("/inputs/{name}")
     def show(request: Request, name: str) -> Response:
@@ -57,7 +67,9 @@ def input_routes(studio: "Studio", visitors: Visitors, max_bytes: int) -> APIRou
 
     @router.post("/read")
     async def read(request: Request, name: str = _NAMELESS) -> JSONResponse:
-        return await _with_body(request, max_bytes, lambda data: _said(studio, data, name[:200]))
+        return await _with_body(
+            request, max_bytes, aside, lambda data: _said(studio, data, name[:200])
+        )
 
     @router.get("/read/{number}")
     def read_own(request: Request, number: str) -> JSONResponse:
@@ -72,14 +84,14 @@ def input_routes(studio: "Studio", visitors: Visitors, max_bytes: int) -> APIRou
 
 
 async def _with_body(
-    request: Request, most: int, made: Callable[[bytes], dict[str, Any]]
+    request: Request, most: int, aside: Aside, made: Callable[[bytes], dict[str, Any]]
 ) -> JSONResponse:
     data = bytearray()
     async for piece in request.stream():
         data += piece
         if len(data) > most:
             return _refused(LimitError("error.input.bytes", found=len(data), most=most))
-    return await run_in_threadpool(_answer, lambda: made(bytes(data)))
+    return await aside(lambda: _answer(lambda: made(bytes(data))))
 
 
 def _kept(inputs: "OwnInputs", data: bytes, name: str = _NAMELESS) -> dict[str, Any]:

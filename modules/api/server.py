@@ -27,6 +27,7 @@ from modules.api.inputs import input_routes
 from modules.api.login import login_routes
 from modules.api.postprocess import postprocess_routes
 from modules.api.sharing import access_routes
+from modules.api.threads import Aside
 from modules.api.v1.app import INTERNAL, v1_apps
 from modules.api.v1.app import PREFIX as V1_PREFIX
 from modules.api.v1.models import Hash
@@ -96,11 +97,15 @@ def create_app(
     app.include_router(file_routes(studio, page.visitors))
     app.include_router(watch_routes(studio, page.visitors))
     app.include_router(draft_routes(studio.drafts, page.visitors))
-    app.include_router(input_routes(studio, page.visitors, MAX_UPLOAD))
+    decoding = Aside()
+    app.include_router(input_routes(studio, page.visitors, MAX_UPLOAD, decoding))
     app.include_router(postprocess_routes(studio, page.visitors))
     app.include_router(extension_routes(studio, desk, exposure))
-    app.mount(PREFIX, v2_app(studio, page, exposure, plugins=plugins, max_upload=MAX_UPLOAD))
-    v1 = v1_apps(studio, page, settings, exposure, plugins=plugins, hash_of=hash_of)
+    v2 = v2_app(studio, page, exposure, plugins=plugins, max_upload=MAX_UPLOAD, decoding=decoding)
+    app.mount(PREFIX, v2)
+    v1 = v1_apps(
+        studio, page, settings, exposure, plugins=plugins, hash_of=hash_of, decoding=decoding
+    )
     if plugins is not None:
         mount_own_routes(app, plugins)
         # Before the mounts, which take everything below their places.

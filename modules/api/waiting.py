@@ -4,6 +4,8 @@ import asyncio
 import base64
 import binascii
 import re
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +14,10 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
 from modules.api.face import Visitors
+from modules.api.threads import place_lent
 from modules.errors import UserError
 from modules.schema import GenerationRequest, Job, JobState
+from modules.services.quotas import QuotaError
 
 if TYPE_CHECKING:
     from modules.services.front import Studio
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.02
 RUNNING_SECONDS, WAITING_SECONDS = 0.05, 0.15
 """The least time between two looks at a job's row."""
+
+MOST_WAITING = 100
+"""Jobs that routes of extensions wait for at once: each holds a thread."""
 
 _DATA = re.compile(r"data:image/[\w.+-]{1,20}(?:;[\w=.+-]{1,40})*;base64,", re.IGNORECASE)
 _MOST_HEAD = 120
@@ -71,11 +78,15 @@ class WaitingQueue:
     def __init__(self, studio: "Studio", visitors: Visitors) -> None:
         self._studio = studio
         self._visitors = visitors
+        self._lock = threading.Lock()
+        self._waiting = 0
 
     def keep(self, image: str, caller: Request | None = None) -> str:
         """See `ServerQueue`."""
         client = "" if caller is None else self._visitors.client(caller)
-        return self._studio.inputs.of(client).add(decode_image(image))
+        inputs = self._studio.inputs.of(client)
+        with place_lent():  # large pictures are decoded one at a time
+            return inputs.add(decode_image(image))
 
     def check(self, name: str, caller: Request) -> None:
         """See `ServerQueue`."""
@@ -84,12 +95,29 @@ class WaitingQueue:
     def run(self, request: GenerationRequest, caller: Request) -> Sequence[Path]:
         """See `ServerQueue`."""
         studio = self._studio
-        number = studio.submit(request, self._visitors.client(caller)).id
-        version = -1
-        while not (job := studio.job(number)).state.finished:
-            version = studio.watch(version, 5.0)
+        with self._lock:
+            if self._waiting >= MOST_WAITING:
+                raise QuotaError("error.api.crowd", most=MOST_WAITING)
+            self._waiting += 1
+        try:
+            number = studio.submit(request, self._visitors.client(caller)).id
+            with place_lent():
+                job = self._ended(number)
+        finally:
+            with self._lock:
+                self._waiting -= 1
         if job.state is JobState.FAILED and job.error is not None:
             raise UserError.from_dict(job.error)
         if job.state is JobState.CANCELLED:
             raise UserError("error.v1.cancelled")
         return [studio.picture_file(picture.id) for picture in job.pictures]
+
+    def _ended(self, number: int) -> Job:
+        """The job once it is over; its row is looked at no more often than `over` does."""
+        version = -1
+        while True:
+            job = self._studio.job(number)
+            if job.state.finished:
+                return job
+            version = self._studio.watch(version, 5.0)
+            time.sleep(RUNNING_SECONDS if job.state is JobState.RUNNING else WAITING_SECONDS)

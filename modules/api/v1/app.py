@@ -7,6 +7,7 @@ from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from modules.api.face import Page
+from modules.api.threads import Aside
 from modules.api.v1.answers import REFUSALS, add_handlers
 from modules.api.v1.care import care_routes
 from modules.api.v1.examples import add_examples
@@ -63,8 +64,15 @@ def v1_apps(
     *,
     plugins: Plugins | None,
     hash_of: Hash = lambda card: "",
+    decoding: Aside | None = None,
 ) -> V1:
-    """The applications. `hash_of`: the SHA-256 of a model as far as it was ever computed, else ""."""
+    """The applications.
+
+    Args:
+        hash_of: the SHA-256 of a model as far as it was ever computed, else "".
+        decoding: where pictures that are sent along are read.
+    """
+    aside = decoding or Aside()
     callers = Callers(page.visitors, exposure)
     version = page.version
     tasks = Tasks()
@@ -79,8 +87,8 @@ def v1_apps(
         lambda client: lambda image: studio.inputs.of(client).add(decode_image(image)),
     )
     app = _app(version, PREFIX, callers)
-    app.include_router(generate_routes(studio, callers, translate, scripts, tasks, version))
-    app.include_router(extras_routes(studio, callers, scripts))
+    app.include_router(generate_routes(studio, callers, translate, scripts, tasks, version, aside))
+    app.include_router(extras_routes(studio, callers, scripts, aside))
     app.include_router(progress_routes(studio, callers))
     app.include_router(list_routes(studio, callers, checkpoints, scripts))
     app.include_router(care_routes(studio, callers, checkpoints, stored, settings))

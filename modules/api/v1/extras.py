@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import JsonValue
 
+from modules.api.threads import Aside
 from modules.api.v1.result import check_ended, encoded
 from modules.api.v1.shapes import Extras, ExtrasBatch, ExtrasSingle, Interrogate, PngInfo
 from modules.api.v2.callers import Callers
@@ -25,8 +26,10 @@ CAPTION = "Caption"
 """Where a captioning extension puts its words, in the text of the job's picture."""
 
 
-def extras_routes(studio: "Studio", callers: Callers, scripts: Scripts) -> APIRouter:
-    """The routes."""
+def extras_routes(
+    studio: "Studio", callers: Callers, scripts: Scripts, decoding: Aside
+) -> APIRouter:
+    """The routes; `decoding` is where pictures are read that are sent along."""
     router = APIRouter(tags=["finished pictures"])
 
     def serving(part: Any) -> Called:
@@ -56,7 +59,7 @@ def extras_routes(studio: "Studio", callers: Callers, scripts: Scripts) -> APIRo
     ) -> list[Job]:
         called = serving(part)
         client = callers.name(request)
-        numbers = await run_in_threadpool(queued, called, args, pictures, client)
+        numbers = await decoding(lambda: queued(called, args, pictures, client))
         jobs = await over(studio, numbers)
         check_ended(jobs)
         if any(job.state is JobState.CANCELLED for job in jobs):

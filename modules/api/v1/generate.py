@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import JsonValue
 
+from modules.api.threads import Aside
 from modules.api.v1.answers import plain
 from modules.api.v1.result import check_ended, encoded, encoded_image, info
 from modules.api.v1.shapes import Generate, Generated, Img2Img, Txt2Img
@@ -31,8 +32,9 @@ def generate_routes(
     scripts: Scripts,
     tasks: Tasks,
     version: str,
+    decoding: Aside,
 ) -> APIRouter:
-    """The routes."""
+    """The routes; `decoding` is where pictures are read that are sent along."""
     router = APIRouter(tags=["pictures"])
 
     def queued(body: Generate, request: Request) -> tuple[Asked, list[int]]:
@@ -55,7 +57,10 @@ def generate_routes(
         return Generated(images=images, parameters=echo, info=info(jobs, asked.warnings, version))
 
     async def answer(body: Generate, request: Request) -> Generated:
-        asked, numbers = await run_in_threadpool(queued, body, request)
+        if isinstance(body, Img2Img) or body.alwayson_scripts or body.script_name:
+            asked, numbers = await decoding(lambda: queued(body, request))
+        else:
+            asked, numbers = await run_in_threadpool(queued, body, request)
         jobs = await over(studio, numbers)
         return await run_in_threadpool(answered, body, asked, jobs)
 

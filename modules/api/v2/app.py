@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from modules.api.face import Page
+from modules.api.threads import Aside
 from modules.api.v2.answers import Json, add_handlers
 from modules.api.v2.callers import Callers
 from modules.api.v2.care import care_routes
@@ -38,8 +39,14 @@ def v2_app(
     *,
     plugins: Plugins | None,
     max_upload: int,
+    decoding: Aside | None = None,
 ) -> FastAPI:
-    """The application; its document at `/openapi.json` names the options of the extensions that are active."""
+    """The application; its document at `/openapi.json` names the options of the extensions that are active.
+
+    Args:
+        max_upload: bytes of a picture that is handed in.
+        decoding: where it is read.
+    """
     callers = Callers(page.visitors, exposure)
     app = FastAPI(
         title="Noisette",
@@ -52,7 +59,7 @@ def v2_app(
     )
     add_handlers(app)
     app.include_router(job_routes(studio, callers))
-    app.include_router(gallery_routes(studio, callers, max_upload))
+    app.include_router(gallery_routes(studio, callers, max_upload, decoding or Aside()))
     app.include_router(catalogue_routes(studio, callers, plugins))
     app.include_router(care_routes(studio, callers, page.version))
 

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from pydantic import Field
 
 from modules.api.files import SHUT_IN
+from modules.api.threads import Aside
 from modules.api.v2.answers import refusals
 from modules.api.v2.callers import Callers
 from modules.api.v2.jobs import MOST, Limit, Offset
@@ -25,8 +25,10 @@ Moment = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)] | None
 _TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
 
 
-def gallery_routes(studio: "Studio", callers: Callers, max_bytes: int) -> APIRouter:
-    """The routes; `max_bytes` is the most that a picture's file may have."""
+def gallery_routes(
+    studio: "Studio", callers: Callers, max_bytes: int, decoding: Aside
+) -> APIRouter:
+    """The routes; `max_bytes` is the most that a picture's file may have, `decoding` is where it is read."""
     router = APIRouter()
     Scope = Annotated[Clients | None, Depends(callers.scope)]
 
@@ -111,6 +113,6 @@ def gallery_routes(studio: "Studio", callers: Callers, max_bytes: int) -> APIRou
             width, height = inputs.size(name)
             return InputOut(id=name, width=width, height=height)
 
-        return await run_in_threadpool(kept)
+        return await decoding(kept)
 
     return router
