@@ -10,6 +10,7 @@ for data in noisette.generate(prompt="a red apple", seed=5):
 import http.client
 import json
 import secrets
+import select
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -64,6 +65,16 @@ class Client:
         self._headers = {"Cookie": f"noisette_visitor={self.visitor}", "Accept": "*/*"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
+        self._idle: list[http.client.HTTPConnection] = []
+
+    def close(self) -> None:
+        """Close the connections that are kept for the next request; there may be one."""
+        while (connection := self._kept()) is not None:
+            connection.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_idle"):  # it was an address of a server
+            self.close()
 
     # ------------------------------------------------------------------------------------------- jobs
 
@@ -193,18 +204,41 @@ class Client:
         kind: str = "",
         query: Mapping[str, Any] | None = None,
     ) -> bytes:
-        connection = self._connect()
+        connection = self._kept() or self._connect()
+        keep = False
         try:
             answer = self._send(connection, method, path, data, kind, query)
-            return answer.read()
+            body = answer.read()
+            keep = not answer.will_close
         finally:
+            if keep:
+                self._idle.append(connection)
+            else:
+                connection.close()
+        if answer.status >= 400:
+            raise NoisetteError(answer.status, _error(body))
+        return body
+
+    def _kept(self) -> http.client.HTTPConnection | None:
+        """A connection that an earlier request left open, and that the server has not closed since."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread was quicker
+                return None
+            # Whatever can be read before anything was asked is the end of it.
+            if connection.sock and not select.select([connection.sock], [], [], 0)[0]:
+                return connection
             connection.close()
+        return None
 
     def _events(self, number: int, previews: bool) -> Iterator[tuple[str, dict[str, Any]]]:
         connection = self._connect()
         try:
             query = {"previews": previews}
             answer = self._send(connection, "GET", f"/jobs/{number}/events", query=query)
+            if answer.status >= 400:
+                raise NoisetteError(answer.status, _error(answer.read()))
             name, data = "message", ""
             for raw in answer:
                 line = raw.decode().rstrip("\r\n")
@@ -236,10 +270,7 @@ class Client:
         target = self._base + path + (f"?{urlencode(given, doseq=True)}" if given else "")
         headers = {**self._headers, **({"Content-Type": kind} if data is not None else {})}
         connection.request(method, target, data, headers)
-        answer = connection.getresponse()
-        if answer.status >= 400:
-            raise NoisetteError(answer.status, _error(answer.read()))
-        return answer
+        return connection.getresponse()
 
 
 def _plain(value: Any) -> Any:

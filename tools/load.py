@@ -5,8 +5,9 @@
 
 The program runs in a process of its own (guard, page, extensions, API, queue, SQLite, files; the worker is a process
 with the fake engine of the tests), on loopback and a data folder for the occasion. Each client is a visitor: it submits
-a job with a seed of its own, looks at its jobs, its pictures, the models and the health, and pauses. Then the queue runs
-dry, and every client's jobs and pictures are compared with what it submitted: the colour of a picture is its seed.
+a job with a seed of its own, looks at its jobs, its pictures, the models and the health, and pauses. They come one after
+the other within the first pause, as people do. When all are done the queue runs dry, and every client's jobs and
+pictures are compared with what it submitted: the colour of a picture is its seed.
 
 With `--waiting` nothing gets done: one client puts so many jobs into the queue behind one that does not end, looks at
 pages of them, and cancels all. What counts is whether the last hundred took longer than the first, and what memory grew.
@@ -40,7 +41,7 @@ from modules.client import Client, NoisetteError
 PROCESSES = 5
 """The clients are spread over so many, so that they do not wait for one another's interpreter."""
 MOST_SECONDS = 0.2
-DRAIN_SECONDS = 300
+DRAIN_SECONDS, MEET_SECONDS = 300, 120
 SIDE, STEPS = 64, 1
 ENQUEUE_SECONDS, CANCEL_SECONDS, GROWTH_MB, FLAT = 10.0, 2.0, 100.0, 2.0
 """For a thousand waiting jobs: putting them in, cancelling all, memory, and how much slower the last may be."""
@@ -70,13 +71,14 @@ def serve(folder: Path, *, held: bool = False) -> None:
     from modules.api.server import listen
     from modules.api.server import serve as answer
     from modules.app import build_app
+    from modules.services.heap import building
     from modules.services.instance import InstanceLock
     from modules.services.logs import LOG_FILE, logging_to
     from modules.services.worker import ChildWorker
     from modules.settings import Settings
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with listen("127.0.0.1", 0) as sock:
+    with listen("127.0.0.1", 0) as sock, building() as built:
         port = int(sock.getsockname()[1])
         settings = Settings(data_dir=folder, port=port)
         worker = ChildWorker(
@@ -86,6 +88,7 @@ def serve(folder: Path, *, held: bool = False) -> None:
             app = build_app(settings, worker=worker)
 
             def ready() -> None:
+                built()
                 app.studio.start()
                 print(f"http://127.0.0.1:{port}/", flush=True)
 
@@ -122,9 +125,10 @@ class Visitor:
         self.client = Client(url, visitor=f"{number:032x}")
         self.seeds: dict[int, int] = {}
 
-    def live(self, until: float, pause: float) -> None:
-        """Submit and look until the time is over."""
+    def live(self, begin: float, until: float, pause: float) -> None:
+        """Come at `begin`, submit and look until the time is over."""
         turn = 0
+        time.sleep(max(0.0, begin - time.monotonic()))
         while time.monotonic() < until:
             seed = self.number * 100_000 + turn
             job = self._timed(self.seen.submits, lambda seed=seed: self.submit(seed))
@@ -138,7 +142,8 @@ class Visitor:
                 self.client.health,
                 self.client.models,
             ]
-            self._timed(self.seen.looks, looks[turn % 4])
+            # Not all of them look at the same thing in the same second.
+            self._timed(self.seen.looks, looks[(turn + self.number) % len(looks)])
             if self.seeds:
                 number = next(reversed(self.seeds))
                 self._timed(self.seen.looks, lambda number=number: self.client.job(number))
@@ -196,12 +201,26 @@ def shown(data: bytes) -> tuple[int, ...]:
         return tuple(image.convert("RGB").getpixel((0, 0)))
 
 
-def visitors(url: str, numbers: list[int], seconds: float, pause: float, answers: Any) -> None:
-    """One process of clients."""
+def visitors(
+    url: str,
+    numbers: list[int],
+    clients: int,
+    seconds: float,
+    pause: float,
+    meet: Any,
+    answers: Any,
+) -> None:
+    """One process of clients, some of all; `meet` is where the processes wait for one another."""
     seen = Seen()
     crowd = [Visitor(url, number, seen) for number in numbers]
-    until = time.monotonic() + seconds
-    in_threads([lambda each=each: each.live(until, pause) for each in crowd])
+    meet.wait(MEET_SECONDS)
+    start = time.monotonic()
+
+    def come(each: Visitor) -> None:
+        each.live(start + pause * (each.number - 1) / clients, start + seconds, pause)
+
+    in_threads([lambda each=each: come(each) for each in crowd])
+    meet.wait(MEET_SECONDS)  # the checks of some are no part of what the others are timed in
     client, gone = Client(url), time.monotonic() + DRAIN_SECONDS
     while (health := client.health())["queued"] + health["running"]:
         if time.monotonic() > gone:
@@ -254,13 +273,23 @@ def run(clients: int, seconds: float, pause: float) -> dict[str, Any]:
     with program() as (process, url):
         context = multiprocessing.get_context("spawn")
         answers: Any = context.Queue()
+        processes = min(PROCESSES, clients)
+        meet: Any = context.Barrier(processes)
         began = time.monotonic()
         crowds = [
             context.Process(
                 target=visitors,
-                args=(url, list(range(1 + i, 1 + clients, PROCESSES)), seconds, pause, answers),
+                args=(
+                    url,
+                    list(range(1 + i, 1 + clients, PROCESSES)),
+                    clients,
+                    seconds,
+                    pause,
+                    meet,
+                    answers,
+                ),
             )
-            for i in range(min(PROCESSES, clients))
+            for i in range(processes)
         ]
         for crowd in crowds:
             crowd.start()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+import anyio.to_thread
 import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -27,7 +28,7 @@ from modules.api.inputs import input_routes
 from modules.api.login import login_routes
 from modules.api.postprocess import postprocess_routes
 from modules.api.sharing import access_routes
-from modules.api.threads import Aside
+from modules.api.threads import USUAL, Aside
 from modules.api.v1.app import INTERNAL, v1_apps
 from modules.api.v1.app import PREFIX as V1_PREFIX
 from modules.api.v1.models import Hash
@@ -92,17 +93,18 @@ def create_app(
     def healthz() -> dict[str, Any]:
         return {"status": "ok", "version": page.version}
 
+    decoding = Aside()
+    # First, as whoever drives it asks the most: the addresses of routers are tried one by one.
+    v2 = v2_app(studio, page, exposure, plugins=plugins, max_upload=MAX_UPLOAD, decoding=decoding)
+    app.mount(PREFIX, v2)
     app.include_router(login_routes(door))
     app.include_router(access_routes(studio, exposure, sharing))
     app.include_router(file_routes(studio, page.visitors))
     app.include_router(watch_routes(studio, page.visitors))
     app.include_router(draft_routes(studio.drafts, page.visitors))
-    decoding = Aside()
     app.include_router(input_routes(studio, page.visitors, MAX_UPLOAD, decoding))
     app.include_router(postprocess_routes(studio, page.visitors))
     app.include_router(extension_routes(studio, desk, exposure))
-    v2 = v2_app(studio, page, exposure, plugins=plugins, max_upload=MAX_UPLOAD, decoding=decoding)
-    app.mount(PREFIX, v2)
     v1 = v1_apps(
         studio, page, settings, exposure, plugins=plugins, hash_of=hash_of, decoding=decoding
     )
@@ -139,7 +141,8 @@ def listen(host: str, port: int) -> socket.socket:
         UserError: the port is in use, or the address is none of this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    taken = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol by name: without it asyncio leaves the delay on that TCP makes of an answer in two pieces.
+    taken = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name != "nt":  # there it would let two programs share the port
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -166,6 +169,8 @@ class _Server(Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # The pool of this loop: what Starlette and FastAPI give to threads.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = USUAL
         await super().startup(sockets)
         if self._on_ready is not None and not self.should_exit:
             self._on_ready()

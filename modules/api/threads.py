@@ -1,4 +1,4 @@
-"""Who may hold the server's threads: there are 40 for everything that waits for a disk or for rows, the page's too.
+"""Who may hold the server's threads: there are few for everything that waits for a disk or for rows, the page's too.
 
 Work that waits for something else, or takes seconds of a processor, takes its threads from elsewhere, so that a page
 is answered while dozens of such requests wait.
@@ -14,8 +14,8 @@ from anyio.lowlevel import RunVar
 
 Result = TypeVar("Result")
 
-USUAL = 40
-"""How many threads AnyIO has for everything."""
+USUAL = 16
+"""Requests that are worked on at once, the rest wait their turn: more threads only take the interpreter from one another."""
 DECODING = 4
 """Pictures that are read at once; large ones are read one at a time anyway (`modules.services.inputs`)."""
 

@@ -16,6 +16,7 @@ from modules.api.face import Visitors
 from modules.api.files import number_of
 from modules.errors import UserError
 from modules.schema import GenerationRequest, Job, JobState, ModelCard, Picture
+from modules.services.hub import Progress
 from modules.texts import LANGUAGES
 
 if TYPE_CHECKING:
@@ -55,13 +56,14 @@ def watch_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
         job = job or next(iter(own), None) or next(iter(newest), None)
         pictures = studio.pictures(client=who, limit=1)
         counts = studio.counts()
+        now = studio.progress_of([job]) if job is not None and job.state in ACTIVE else {}
         return _json(
             {
                 "run": run,
                 "version": version,
                 "running": counts.get(JobState.RUNNING, 0),
                 "queued": counts.get(JobState.QUEUED, 0),
-                "job": None if job is None else _job(studio, job, who, pictures=True),
+                "job": None if job is None else _job(job, now.get(job.id), who, pictures=True),
                 "lists": _mark(active, newest, pictures),
                 "problem": _texts(studio.problem),
             }
@@ -80,10 +82,11 @@ def watch_routes(studio: "Studio", visitors: Visitors) -> APIRouter:
         active = [job for job in active if job.id not in over]
         pictures = studio.pictures(client=who, limit=_PICTURES)
         asked = _requests(studio, pictures, (*active, *past))
+        now = studio.progress_of(active)
         return _json(
             {
-                "active": [_job(studio, job, who) for job in active],
-                "past": [_job(studio, job, who) for job in past],
+                "active": [_job(job, now.get(job.id), who) for job in active],
+                "past": [_job(job, None, who) for job in past],
                 "pictures": [_picture(picture, asked[picture.job_id]) for picture in pictures],
             }
         )
@@ -196,9 +199,12 @@ def _mark(*lists: Iterable[Job | Picture]) -> str:
 
 
 def _job(
-    studio: "Studio", job: Job, who: tuple[str, ...], *, pictures: bool = False
+    job: Job, now: Progress | None, who: tuple[str, ...], *, pictures: bool = False
 ) -> dict[str, Any]:
-    """One job for the page. Of other visitors' jobs it learns no more than that they are there."""
+    """One job for the page; `now` is its progress, for one that waits or runs.
+
+    Of other visitors' jobs it learns no more than that they are there.
+    """
     mine = job.client in who
     width, height = job.request.result_size
     shown: dict[str, Any] = {
@@ -214,7 +220,6 @@ def _job(
         "prompt": _words(job.request)[:500] if mine else None,
         "first": job.pictures[0].id if mine and job.pictures else None,
     }
-    now = studio.progress(job.id) if job.state in ACTIVE else None
     if now is not None:
         shown |= {
             "stage": now.stage,

@@ -19,6 +19,7 @@ def serve(run: Run) -> int:
     """Serve the page until it is told to end."""
     from modules.api.server import exposure_of, listen, serve
     from modules.app import build_app
+    from modules.services.heap import building
 
     settings = run.settings
     door = door_for(run, exposure_of(settings))
@@ -31,13 +32,14 @@ def serve(run: Run) -> int:
         if InstanceLock(settings.data_dir).holder().url:
             turn(run).release()  # says where the other page is, which is what holds the port
         raise
-    with taken as sock, turn(run) as lock:
+    with taken as sock, turn(run) as lock, building() as built:
         port = int(sock.getsockname()[1])
         url = f"http://{_reachable(settings.host)}:{port}/"
         lock.tell(url)
         app = build_app(settings.model_copy(update={"port": port}), door, reach, sharing)
 
         def opened() -> None:
+            built()
             _opened(run, url, app.studio, door)
             if sharing is not None:
                 print(run.say("cli.share.opening"), flush=True)

@@ -94,8 +94,11 @@ class Database:
                 raise
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """The rows as they are at this moment; waits for no writer, whose every commit waits for the disk."""
+    def _reading(self, *, alone: bool = False) -> Iterator[sqlite3.Connection]:
+        """The rows as they are at this moment; waits for no writer, whose every commit waits for the disk.
+
+        `alone`: for a single statement, which sees one moment by itself; each further one costs a change of threads.
+        """
         if getattr(self._here, "connection", None) is not None:
             yield self._here.connection  # part of what this thread does already
             return
@@ -104,7 +107,8 @@ class Database:
             with self._storage():
                 reader = reader or _connect(self._path, self._synchronous)
                 with self._using(reader) as db:
-                    db.execute("BEGIN")  # several statements see the same rows
+                    if not alone:
+                        db.execute("BEGIN")  # several statements see the same rows
                     try:
                         yield db
                     finally:

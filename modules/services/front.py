@@ -339,18 +339,15 @@ class Studio(Stock):
         Raises:
             UserError: there is no such job.
         """
-        live = self._hub.snapshot(job_id)
-        job = self._store.get(job_id)
-        if live is None or job.state is JobState.QUEUED:
-            live = Progress(
-                job_id,
-                job.state,
-                steps=job.request.steps or 0,
-                batches=job.cells or job.request.batch_count,
-                fraction=1.0 if job.state is JobState.DONE else 0.0,
-                position=self._store.position(job_id),
-            )
-        return replace(live, state=job.state, saved=len(job.pictures), warnings=job.warnings)
+        return self.progress_of([self._store.get(job_id)])[job_id]
+
+    def progress_of(self, jobs: Sequence[Job]) -> Mapping[int, Progress]:
+        """Where each of these jobs is, by its number; the queue is looked at once for all of them."""
+        # The row is older than the word: what it says waits may run by now, and is shown as what it was.
+        live = {job.id: self._hub.snapshot(job.id) for job in jobs}
+        waiting = [job.id for job in jobs if job.state is JobState.QUEUED]
+        positions = self._store.positions(waiting) if waiting else {}
+        return {job.id: _progress(job, live[job.id], positions.get(job.id, 0)) for job in jobs}
 
     def preview_file(self, job_id: int) -> Path | None:
         """The newest live preview of a running job."""
@@ -433,3 +430,16 @@ class Studio(Stock):
             self._dispatcher.wake()
         else:
             self._hub.touch()
+
+
+def _progress(job: Job, live: Progress | None, position: int) -> Progress:
+    if live is None or job.state is JobState.QUEUED:
+        live = Progress(
+            job.id,
+            job.state,
+            steps=job.request.steps or 0,
+            batches=job.cells or job.request.batch_count,
+            fraction=1.0 if job.state is JobState.DONE else 0.0,
+            position=position,
+        )
+    return replace(live, state=job.state, saved=len(job.pictures), warnings=job.warnings)

@@ -46,7 +46,7 @@ class InputRows(Database):
 
     def handed_in(self, client: str, names: Sequence[str]) -> frozenset[str]:
         """Which of these pictures a guest has; some hundreds at the most are looked up at once."""
-        with self._reading() as db:
+        with self._reading(alone=True) as db:
             rows = db.execute(
                 f"SELECT input FROM handed_in WHERE client = ? AND input IN ({marks(names)})",
                 (client, *names),

@@ -23,7 +23,8 @@ from modules.services.input_rows import InputRows, add_input_rows
 from modules.services.inputs import ids_in
 from modules.services.picture_rows import PictureRows, PictureSearch, Totals
 from modules.services.recovery import MAX_ATTEMPTS
-from modules.services.rows import Clients, job_of, of_client, picture_of, readable
+from modules.services.rows import Clients, job_of, newest, of_client, picture_of, readable
+from modules.services.tallies import add_tallies, tallies
 
 __all__ = [
     "MAX_ATTEMPTS",
@@ -96,6 +97,13 @@ MIGRATIONS: tuple[Migration, ...] = (
     );
     CREATE INDEX retries_by_time ON retries (asked)
     """,
+    # A gallery of many thousands is shown a page at a time, and each page is found without a look at the others.
+    """
+    ALTER TABLE pictures ADD COLUMN client TEXT NOT NULL DEFAULT '';
+    UPDATE pictures SET client = (SELECT client FROM jobs WHERE jobs.id = pictures.job_id);
+    CREATE INDEX pictures_by_client ON pictures (client, id)
+    """,
+    add_tallies,
 )
 
 
@@ -137,17 +145,17 @@ class JobStore(PictureRows, InputRows):
             "INSERT INTO jobs (uid, state, request, client, created) VALUES (?, 'queued', ?, ?, ?)",
             (secrets.token_hex(4), request.model_dump_json(), client, self._clock()),
         )
-        db.execute("UPDATE jobs SET place = id WHERE id = ?", (cursor.lastrowid,))
+        cells, sheets = (0, 0) if layout is None else (len(layout.cells), layout.sheets)
+        row = db.execute(
+            "UPDATE jobs SET place = id, cells = ?, sheets = ? WHERE id = ? RETURNING *",
+            (cells, sheets, cursor.lastrowid),
+        ).fetchone()
         if layout is not None:
-            db.execute(
-                "UPDATE jobs SET cells = ?, sheets = ? WHERE id = ?",
-                (len(layout.cells), layout.sheets, cursor.lastrowid),
-            )
             db.execute(
                 "INSERT INTO layouts (job_id, layout) VALUES (?, ?)",
                 (cursor.lastrowid, layout.model_dump_json(exclude_defaults=True)),
             )
-        return self._one(cursor.lastrowid or 0)
+        return job_of(row, (), request)
 
     def claim(self, owner: str, job_id: int | None = None) -> Job | None:
         """Take the next queued job (or just `job_id`, if it is queued) and mark it running; None if there is none.
@@ -161,8 +169,10 @@ class JobStore(PictureRows, InputRows):
                 row = turns.take(db, owner, self._clock(), job_id)
                 if row is None:
                     return None
-                if readable(row["request"]) and (layout := self._layout(row["id"])) is not False:
-                    return self._one(row["id"]).model_copy(update={"layout": layout})
+                layout = self._layout(row["id"]) if row["cells"] else None
+                if readable(row["request"]) and layout is not False:
+                    (job,) = self._jobs([row])
+                    return job.model_copy(update={"layout": layout})
             self.finish(row["id"], JobState.FAILED, UserError("error.job.unreadable").to_dict())
 
     def input_ids(self) -> frozenset[str]:
@@ -219,12 +229,12 @@ class JobStore(PictureRows, InputRows):
         if not state.finished:
             raise ValueError(f"{state} is not an end")
         with self._transaction() as db:
-            db.execute(
+            row = db.execute(
                 "UPDATE jobs SET state = ?, error = ?, finished = ?, owner = NULL "
-                "WHERE id = ? AND state = 'running'",
+                "WHERE id = ? AND state = 'running' RETURNING *",
                 (state, None if error is None else json.dumps(error), self._clock(), job_id),
-            )
-            return self._one(job_id)
+            ).fetchone()
+            return self._one(job_id) if row is None else self._jobs([row])[0]
 
     def release(self, job_id: int) -> Job:
         """Put a running job back into the queue because we stop, not because it failed: the attempt does not count."""
@@ -280,12 +290,17 @@ class JobStore(PictureRows, InputRows):
             UserError: there is no such job.
         """
         with self._transaction() as db:
-            self._one(job_id)
-            added = db.execute(
-                "INSERT INTO pictures (job_id, number, path, width, height, seed, infotext, created) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, number) DO NOTHING",
+            job = db.execute("SELECT client FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            if job is None:
+                raise UserError("error.job.unknown", id=job_id)
+            row = db.execute(
+                "INSERT INTO pictures "
+                "(job_id, client, number, path, width, height, seed, infotext, created) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (job_id, number) DO NOTHING RETURNING *",
                 (
                     job_id,
+                    job["client"],
                     saved.index,
                     Path(saved.path).as_posix(),
                     saved.width,
@@ -294,14 +309,13 @@ class JobStore(PictureRows, InputRows):
                     saved.infotext,
                     self._clock(),
                 ),
-            )
-            if (
-                added.rowcount
-            ):  # it gets somewhere: only deaths without a new picture speak against a job
-                db.execute("UPDATE jobs SET attempts = 0 WHERE id = ?", (job_id,))
-            row = db.execute(
-                "SELECT * FROM pictures WHERE job_id = ? AND number = ?", (job_id, saved.index)
             ).fetchone()
+            if row is None:
+                row = db.execute(
+                    "SELECT * FROM pictures WHERE job_id = ? AND number = ?", (job_id, saved.index)
+                ).fetchone()
+            else:  # it gets somewhere: only deaths without a new picture speak against a job
+                db.execute("UPDATE jobs SET attempts = 0 WHERE id = ?", (job_id,))
             return picture_of(row)
 
     def warn(self, job_id: int, warning: Mapping[str, object]) -> None:
@@ -388,24 +402,31 @@ class JobStore(PictureRows, InputRows):
     ) -> Sequence[Job]:
         """Jobs as they stand in the queue (clients apart), or the newest first."""
         wanted = list(JobState if states is None else states)
-        order = "id DESC" if newest_first else "place, id"
-        of, names = of_client(client)
+        # Most jobs are over, so who looks for those goes back from the newest; the others are found by their state.
+        column = "+state" if any(state.finished for state in wanted) else "state"
+        condition = f"{column} IN ({marks(wanted)})"
+        if newest_first:
+            sql, values = newest("jobs", client, condition, wanted, limit, offset)
+        else:
+            of, names = of_client(client)
+            sql = (
+                f"SELECT * FROM jobs WHERE {condition} AND {of} ORDER BY place, id LIMIT ? OFFSET ?"
+            )
+            values = (*wanted, *names, limit, offset)
         with self._reading() as db:
-            rows = db.execute(
-                f"SELECT * FROM jobs WHERE state IN ({marks(wanted)}) AND {of} "
-                f"ORDER BY {order} LIMIT ? OFFSET ?",
-                (*wanted, *names, limit, offset),
-            ).fetchall()
-            return self._jobs(rows)
+            return self._jobs(db.execute(sql, values).fetchall())
 
-    def position(self, job_id: int) -> int:
-        """How many jobs will be begun before this one, with what runs; 0 when it is next or not waiting."""
-        with self._reading() as db:
-            return turns.position(db, job_id)
+    def positions(self, ids: Sequence[int]) -> Mapping[int, int]:
+        """Of each job how many will be begun before it, with what runs; 0 when it is next or not waiting."""
+        found: dict[int, int] = {}
+        for at in range(0, len(ids), 500):
+            with self._reading() as db:
+                found |= turns.positions(db, ids[at : at + 500])
+        return found
 
     def cancels(self) -> Sequence[int]:
         """Ids of running jobs that somebody, in whatever process, asked to stop."""
-        with self._reading() as db:
+        with self._reading(alone=True) as db:
             return [
                 row["id"]
                 for row in db.execute(
@@ -415,9 +436,8 @@ class JobStore(PictureRows, InputRows):
 
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
-        with self._reading() as db:
-            found = dict(db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
-            return {state: int(found.get(state.value, 0)) for state in JobState}
+        with self._reading(alone=True) as db:
+            return tallies(db)
 
     def check(self) -> None:
         """Read the whole file through.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from modules.errors import UserError
 from modules.schema import Picture
 from modules.services.database import Database
-from modules.services.rows import Clients, of_client, picture_of
+from modules.services.rows import Clients, newest, picture_of
 
 MOST_WORDS = 20
 
@@ -45,15 +45,10 @@ class PictureRows(Database):
         offset: int = 0,
     ) -> Sequence[Picture]:
         """Pictures, the newest first."""
-        of, names = of_client(client)
         wanted, values = _conditions(search or PictureSearch())
-        with self._reading() as db:
-            rows = db.execute(
-                "SELECT pictures.* FROM pictures JOIN jobs ON jobs.id = pictures.job_id "
-                f"WHERE {of} AND {wanted} ORDER BY pictures.id DESC LIMIT ? OFFSET ?",
-                (*names, *values, limit, offset),
-            ).fetchall()
-            return [picture_of(row) for row in rows]
+        sql, bound = newest("pictures", client, wanted, values, limit, offset)
+        with self._reading(alone=True) as db:
+            return [picture_of(row) for row in db.execute(sql, bound).fetchall()]
 
     def totals(self) -> Totals:
         """What was done since this data folder began."""
@@ -70,7 +65,7 @@ class PictureRows(Database):
         Raises:
             UserError: there is no such picture.
         """
-        with self._reading() as db:
+        with self._reading(alone=True) as db:
             row = db.execute("SELECT * FROM pictures WHERE id = ?", (picture_id,)).fetchone()
             if row is None:
                 raise UserError("error.picture.unknown", id=picture_id)

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,40 @@ def of_client(client: Clients | None) -> tuple[str, tuple[str, ...]]:
     return f"jobs.client IN ({marks(names)})", names
 
 
-def job_of(row: sqlite3.Row, pictures: tuple[Picture, ...]) -> Job:
-    """The job of a row."""
+def newest(
+    table: str,
+    client: Clients | None,
+    condition: str,
+    values: Sequence[object],
+    limit: int,
+    offset: int,
+) -> tuple[str, tuple[object, ...]]:
+    """The query for the newest rows of `client` (None: of everybody), and its values.
+
+    Of each of several names no more rows are looked at than are wanted: with `IN` SQLite would sort all that they have.
+    """
+    most = limit + offset
+    names: tuple[str | None, ...] = (
+        (client,) if client is None or isinstance(client, str) else client
+    )
+    part = f"SELECT * FROM {table} WHERE {condition} AND {{}} ORDER BY id DESC LIMIT ?"
+    if names == (None,):
+        return f"{part.format('1')} OFFSET ?", (*values, limit, offset)
+    each = f"SELECT * FROM ({part.format('client = ?')})"
+    found = [value for name in names for value in (*values, name, most)]
+    together = " UNION ALL ".join([each] * len(names))
+    return f"SELECT * FROM ({together}) ORDER BY id DESC LIMIT ? OFFSET ?", (*found, limit, offset)
+
+
+def job_of(
+    row: sqlite3.Row, pictures: tuple[Picture, ...], request: GenerationRequest | None = None
+) -> Job:
+    """The job of a row; `request` is what its text says, for who knows it already."""
     return Job(
         id=row["id"],
         uid=row["uid"],
         state=JobState(row["state"]),
-        request=_request(row["request"]),
+        request=request or _request(row["request"]),
         client=row["client"],
         attempts=row["attempts"],
         created=row["created"],

@@ -3,9 +3,11 @@
 import os
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from starlette.testclient import TestClient
 
+from modules.ui.mount import QUEUE_LOOK_SECONDS
 from modules.ui.shell import Page
 
 SECRET = "noisette-secret-content"
@@ -87,3 +89,10 @@ def test_no_handler_answers_with_a_path(client: TestClient):
 def test_a_large_upload_is_not_even_read(client: TestClient):
     files = {"files": ("x.bin", b"0" * (65 * 2**20))}
     assert client.post("/gradio_api/upload", files=files).status_code == 404
+
+
+def test_its_queue_does_not_look_a_thousand_times_a_second(page: Page):
+    usual = (
+        gr.Blocks()._queue.sleep_when_free
+    )  # the attribute is Gradio's, and still what it looks at
+    assert page.blocks._queue.sleep_when_free == QUEUE_LOOK_SECONDS >= usual

@@ -1,5 +1,6 @@
 """The document, the JSON that the page polls, and the port."""
 
+import asyncio
 import re
 import socket
 import threading
@@ -254,3 +255,23 @@ def test_a_job_that_ends_between_two_looks_is_listed_once(
     monkeypatch.setattr(studio, "jobs", late)
     lists = client.get("/ui/lists").json()
     assert lists["active"] == [] and [each["id"] for each in lists["past"]] == [job.id]
+
+
+def test_an_answer_in_two_pieces_is_not_held_back():
+    """TCP waits with a second small piece until the first is acknowledged (40 ms), unless it is told not to."""
+    found: list[int] = []
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sock = writer.get_extra_info("socket")
+        found.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async def meet(taken: socket.socket) -> None:
+        async with await asyncio.start_server(greet, sock=taken):
+            reader, writer = await asyncio.open_connection(*taken.getsockname())
+            assert await reader.read() == b""
+            writer.close()
+
+    with listen("127.0.0.1", 0) as taken:
+        asyncio.run(meet(taken))
+    assert found and found[0]

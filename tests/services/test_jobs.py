@@ -184,7 +184,8 @@ def test_lists_and_counts(store):
     assert [picture.job_id for picture in store.pictures()] == [ids[1], ids[0]]
     assert [picture.job_id for picture in store.pictures(client="a")] == [ids[0]]
     assert store.counts() == {**dict.fromkeys(JobState, 0), JobState.RUNNING: 1, JobState.QUEUED: 2}
-    assert [store.position(job_id) for job_id in ids] == [0, 1, 2]
+    assert store.positions(ids) == dict(zip(ids, [0, 1, 2], strict=True))
+    assert store.positions([]) == {}
 
 
 def test_warnings_are_kept_once_in_every_language(store):

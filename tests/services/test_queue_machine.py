@@ -1,6 +1,7 @@
 """The queue under every interleaving of submit, cancel, reorder, work, kill and restart: nothing lost, doubled or stuck."""
 
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -181,6 +182,8 @@ class Queue(RuleBasedStateMachine):
             assert {each.index for each in row.pictures} == found.pictures
             assert len(row.pictures) == len(found.pictures)
             assert (row.finished is not None) == row.state.finished
+        states = Counter(found.state for found in self.known.values())
+        assert self.store.counts() == {state: states[state] for state in JobState}
         running = [
             number for number, found in self.known.items() if found.state is JobState.RUNNING
         ]
@@ -191,12 +194,13 @@ class Queue(RuleBasedStateMachine):
         if not hasattr(self, "store"):
             return
         order, served = {who: self._waiting(who) for who in CLIENTS}, list(self.served)
-        ahead = int(self.running is not None)
+        ahead, told = int(self.running is not None), {}
         while (job := self._first(order, served)) is not None:
-            assert self.store.position(job) == ahead
+            told[job] = ahead
             ahead += 1
             order[self.known[job].client].remove(job)
             served.append(self.known[job].client)
+        assert self.store.positions(list(told)) == told
 
     # ------------------------------------------------------------------------------------------- inside
 

@@ -233,11 +233,17 @@ class FakeStudio:
         return self.hub.problem
 
     def progress(self, job_id: int) -> Progress:
-        live = self.hub.snapshot(job_id)
-        job = self.store.get(job_id)
-        if live is None or job.state is JobState.QUEUED:
-            live = Progress(job_id, job.state, position=self.store.position(job_id))
-        return live
+        return self.progress_of([self.store.get(job_id)])[job_id]
+
+    def progress_of(self, jobs: Sequence[Job]) -> Mapping[int, Progress]:
+        positions = self.store.positions([job.id for job in jobs])
+        found = {}
+        for job in jobs:
+            live = self.hub.snapshot(job.id)
+            if live is None or job.state is JobState.QUEUED:
+                live = Progress(job.id, job.state, position=positions[job.id])
+            found[job.id] = live
+        return found
 
     def preview_file(self, job_id: int) -> Path | None:
         live = self.hub.snapshot(job_id)

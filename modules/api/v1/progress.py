@@ -42,7 +42,7 @@ def progress_routes(studio: "Studio", callers: Callers) -> APIRouter:
         job = current(request)
         if job is None:
             return _idle()
-        now = studio.progress(job.id)
+        now = studio.progress_of([job])[job.id]
         return {
             "progress": round(now.fraction, 4),
             "eta_relative": now.eta or 0.0,
@@ -90,7 +90,7 @@ def internal_progress(
     if not live:
         return found
     job = next((job for job in live if job.state is JobState.RUNNING), live[0])
-    now = studio.progress(job.id)
+    now = studio.progress_of([job])[job.id]
     found["textinfo"] = _words(now)
     if job.state is JobState.QUEUED:
         return found

@@ -13,7 +13,10 @@ from modules.services.jobs import Clients
 
 @dataclass(frozen=True)
 class Callers:
-    """Tells callers apart by the same cookie as the page does, so that both show the same jobs."""
+    """Tells callers apart by the same cookie as the page does, so that both show the same jobs.
+
+    What routes depend on is async: what never waits needs no thread of the pool to itself, and those are dear.
+    """
 
     visitors: Visitors
     exposure: Exposure
@@ -26,7 +29,7 @@ class Callers:
         """Everybody that the caller is."""
         return self.visitors.who(request)
 
-    def scope(
+    async def scope(
         self,
         request: Request,
         all: Annotated[
@@ -40,10 +43,14 @@ class Callers:
         """
         if not all:
             return self.own(request)
-        self.owner(request)
+        self.must_be_owner(request)
         return None
 
-    def owner(self, request: Request) -> None:
+    async def owner(self, request: Request) -> None:
+        """`must_be_owner`, for a route to depend on."""
+        self.must_be_owner(request)
+
+    def must_be_owner(self, request: Request) -> None:
         """Only the owner goes on.
 
         Raises:

@@ -28,7 +28,7 @@ def catalogue_routes(studio: "Studio", callers: Callers, plugins: Plugins | None
     ) -> ModelsOut:
         """The checkpoints, with what a request gets where it says nothing."""
         if refresh:
-            callers.owner(request)
+            callers.must_be_owner(request)
         found = studio.models(refresh)
         default = studio.default_model or (found.cards[0].name if found.cards else "")
         return ModelsOut(

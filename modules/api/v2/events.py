@@ -72,7 +72,7 @@ class _Told:
         job = self._studio.job(self._job_id)
         found: list[bytes] = []
         before = self._progress
-        now = ProgressOut.of(self._studio.progress(self._job_id))
+        now = ProgressOut.of(self._studio.progress_of([job])[job.id])
         self.running = now.state is JobState.RUNNING
         if now != before:
             self._progress = now

@@ -1,6 +1,6 @@
 """`/api/v2/jobs`: submit, list, look at, follow, move, cancel, do again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Body, Depends, Query, Request, Response
@@ -49,9 +49,13 @@ def job_routes(studio: "Studio", callers: Callers) -> APIRouter:
     router = APIRouter(prefix="/jobs", tags=["jobs"])
     Scope = Annotated[Clients | None, Depends(callers.scope)]
 
+    def all_shown(request: Request, jobs: Sequence[Job]) -> list[JobOut]:
+        own = callers.own(request)
+        now = studio.progress_of([job for job in jobs if not job.state.finished])
+        return [JobOut.of(job, now.get(job.id), mine=job.client in own) for job in jobs]
+
     def shown(request: Request, job: Job) -> JobOut:
-        now = None if job.state.finished else studio.progress(job.id)
-        return JobOut.of(job, now, mine=job.client in callers.own(request))
+        return all_shown(request, [job])[0]
 
     def act(request: Request, action: Callable[[], Job]) -> JobOut:
         return shown(request, action())
@@ -86,7 +90,7 @@ def job_routes(studio: "Studio", callers: Callers) -> APIRouter:
         found = studio.jobs(
             scope, states=state, newest_first=not oldest_first, limit=limit, offset=offset
         )
-        return JobsOut(jobs=[shown(request, job) for job in found], counts=studio.counts())
+        return JobsOut(jobs=all_shown(request, found), counts=studio.counts())
 
     @router.delete("", responses=refusals(403, 503))
     def cancel_waiting(scope: Scope) -> CancelledOut:

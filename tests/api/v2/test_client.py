@@ -1,12 +1,15 @@
 """The client of one file, the command line through it, and the examples of the guide: against a server on a port."""
 
 import ast
+import http.server
 import io
 import json
 import re
+import select
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -73,6 +76,56 @@ def test_everything_that_it_offers(here, started):
     assert mine.pictures(text="dog", seed=9)["pictures"]
     assert Client(started, visitor=BERT).pictures(text="dog")["pictures"] == []
     assert mine.cancel_waiting() >= 0
+
+
+@pytest.fixture
+def counting():
+    """A server that says in its answer from how many connections it was asked; `/api/v2/health` it refuses."""
+    seen: set[tuple[str, int]] = set()
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            seen.add(self.client_address)
+            body = json.dumps({"connections": len(seen)}).encode()
+            self.send_response(503 if self.path.endswith("/health") else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            # it announces nothing and hangs up, as servers do with connections that were idle
+            self.close_connection = self.path.endswith("/names?last=true") or self.close_connection
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_one_connection_serves_many_requests(counting):
+    mine = Client(counting)
+    assert [mine.names()["connections"] for _ in range(3)] == [1, 1, 1]
+    with pytest.raises(NoisetteError):
+        mine.health()
+    assert mine.names() == {"connections": 1}
+    mine.close()
+    mine.close()
+    assert mine.names() == {"connections": 2}
+
+
+def test_a_connection_that_the_server_has_closed_is_made_anew(counting):
+    mine = Client(counting)
+    assert mine._json("GET", "/names", query={"last": True}) == {"connections": 1}
+    (kept,) = mine._idle
+    assert select.select([kept.sock], [], [], 60)[0]
+    assert mine.names() == {"connections": 2}
 
 
 def test_refusals_have_words(started):

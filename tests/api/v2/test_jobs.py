@@ -186,7 +186,7 @@ def test_a_stream_without_its_job_ends(here, monkeypatch):
     def refuse(job_id):
         raise StorageError("error.storage.full", path="x")
 
-    monkeypatch.setattr(here.house.store, "position", refuse)
+    monkeypatch.setattr(here.house.store, "positions", refuse)
     monkeypatch.setattr(here.house.studio, "progress", refuse)
     (told,) = events(here.client().get(f"/jobs/{number}/events").text)
     assert told[0] == "error" and "full" in told[1]["error"]["message"]
