@@ -365,6 +365,15 @@ class Studio(Stock):
         return self._hub.wait(version, timeout)
 
     @property
+    def ending(self) -> bool:
+        """Whether the program is being ended: whoever waits for a job stops, and the job goes on after the next start."""
+        return self._hub.ending
+
+    def end_waiting(self) -> None:
+        """The program is about to end: whoever watches is woken, and finds `ending` true."""
+        self._hub.end_waiting()
+
+    @property
     def problem(self) -> UserError | None:
         """What keeps the queue from moving (a full disk …), to be shown on top of the page; or None."""
         return self._hub.problem
