@@ -283,7 +283,7 @@ def _is_open(connection: http.client.HTTPConnection) -> bool:
     try:
         # Whatever can be read before anything was asked is the end of it.
         return bool(connection.sock) and not select.select([connection.sock], [], [], 0)[0]
-    except ValueError:  # select knows no numbers above 1023, and a program may have that many files open
+    except ValueError:  # select knows no numbers above 1023, and a program may have those
         return False
 
 
