@@ -19,6 +19,9 @@ from urllib.parse import urlencode, urlsplit
 _AGAIN = 5
 """How often a broken connection is made anew while a job is followed."""
 
+_KEPT_SECONDS = 2.0
+"""A server closes what has been idle for a while (ours after 5 s); a request that crosses that on its way fails."""
+
 
 class NoisetteError(Exception):
     """What the server answered: `status` of HTTP, `key` for programs, the text in English, `messages` by language."""
@@ -65,11 +68,15 @@ class Client:
         self._headers = {"Cookie": f"noisette_visitor={self.visitor}", "Accept": "*/*"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[tuple[http.client.HTTPConnection, float]] = []
 
     def close(self) -> None:
         """Close the connections that are kept for the next request; there may be one."""
-        while (connection := self._kept()) is not None:
+        while self._idle:
+            try:
+                connection, _ = self._idle.pop()
+            except IndexError:  # another thread was quicker
+                return
             connection.close()
 
     def __del__(self) -> None:
@@ -212,7 +219,7 @@ class Client:
             keep = not answer.will_close
         finally:
             if keep:
-                self._idle.append(connection)
+                self._idle.append((connection, time.monotonic()))
             else:
                 connection.close()
         if answer.status >= 400:
@@ -223,11 +230,10 @@ class Client:
         """A connection that an earlier request left open, and that the server has not closed since."""
         while self._idle:
             try:
-                connection = self._idle.pop()
+                connection, since = self._idle.pop()
             except IndexError:  # another thread was quicker
                 return None
-            # Whatever can be read before anything was asked is the end of it.
-            if connection.sock and not select.select([connection.sock], [], [], 0)[0]:
+            if time.monotonic() - since < _KEPT_SECONDS and _is_open(connection):
                 return connection
             connection.close()
         return None
@@ -271,6 +277,14 @@ class Client:
         headers = {**self._headers, **({"Content-Type": kind} if data is not None else {})}
         connection.request(method, target, data, headers)
         return connection.getresponse()
+
+
+def _is_open(connection: http.client.HTTPConnection) -> bool:
+    try:
+        # Whatever can be read before anything was asked is the end of it.
+        return bool(connection.sock) and not select.select([connection.sock], [], [], 0)[0]
+    except ValueError:  # select knows no numbers above 1023, and a program may have those
+        return False
 
 
 def _plain(value: Any) -> Any:

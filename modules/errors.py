@@ -69,6 +69,10 @@ class StorageError(UserError):
     """The disk is full, read-only or gone."""
 
 
+class EndingError(UserError):
+    """The program is being ended: nobody is kept waiting any longer."""
+
+
 class ExtensionError(UserError):
     """An extension failed; the text names it, and so does `values["extension"]`."""
 

@@ -8,6 +8,8 @@ import asyncio
 import ipaddress
 import logging
 import math
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -132,7 +134,17 @@ class Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which looks at its connections once a second."""
+    """uvicorn, which looks at its connections once a second, and says so when it begins to end."""
+
+    def __init__(self, config: uvicorn.Config, on_end: Callable[[], None] | None = None) -> None:
+        super().__init__(config)
+        self._on_end = on_end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn: it waits for the answers that are under way, which must not wait for jobs by then."""
+        if self._on_end is not None:
+            self._on_end()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """See uvicorn: ten times a second."""

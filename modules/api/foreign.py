@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from modules.api.extensions import NamedApp, checked_router
 from modules.api.v1.answers import refuse
-from modules.errors import UserError
+from modules.errors import EndingError, UserError
 from modules.plugins.blame import failed
 from modules.plugins.foreign import ForeignRoutes, ServerQueue
 from modules.plugins.manager import Plugins
@@ -79,7 +79,8 @@ def _routes(
 
     def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, UserError)
-        return refuse(error, 429 if isinstance(error, QuotaError) else 422)
+        status = 429 if isinstance(error, QuotaError) else 422
+        return refuse(error, 503 if isinstance(error, EndingError) else status)
 
     def broken(request: Request, error: Exception) -> JSONResponse:
         return refuse(failed(name, error), 500)

@@ -159,8 +159,13 @@ def listen(host: str, port: int) -> socket.socket:
 class _Server(Server):
     """The server, with a word when it answers."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None] | None) -> None:
-        super().__init__(config)
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None] | None,
+        on_end: Callable[[], None] | None,
+    ) -> None:
+        super().__init__(config, on_end)
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -171,8 +176,16 @@ class _Server(Server):
             self._on_ready()
 
 
-def serve(app: ASGI, sock: socket.socket, on_ready: Callable[[], None] | None = None) -> None:
-    """Answer on a socket from `listen` until the process is told to stop; `on_ready` is called once it answers."""
+def serve(
+    app: ASGI,
+    sock: socket.socket,
+    on_ready: Callable[[], None] | None = None,
+    on_end: Callable[[], None] | None = None,
+) -> None:
+    """Answer on a socket from `listen` until the process is told to stop; `on_ready` is called once it answers.
+
+    `on_end` is called when it is told to, before it waits for the answers that are under way.
+    """
     room = Room(Bounds.of_this_process())
     config = uvicorn.Config(
         app,
@@ -187,4 +200,4 @@ def serve(app: ASGI, sock: socket.socket, on_ready: Callable[[], None] | None = 
         ws="none",
         lifespan="on",
     )
-    _Server(config, on_ready).run(sockets=[sock])
+    _Server(config, on_ready, on_end).run(sockets=[sock])

@@ -15,7 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from modules.api.face import Visitors
 from modules.api.threads import place_lent
-from modules.errors import UserError
+from modules.errors import EndingError, UserError
 from modules.schema import GenerationRequest, Job, JobState
 from modules.services.quotas import QuotaError
 
@@ -29,15 +29,23 @@ RUNNING_SECONDS, WAITING_SECONDS = 0.05, 0.15
 MOST_WAITING = 100
 """Jobs that routes of extensions wait for at once: each holds a thread."""
 
+ENDING = "error.api.ending"
+
 _DATA = re.compile(r"data:image/[\w.+-]{1,20}(?:;[\w=.+-]{1,40})*;base64,", re.IGNORECASE)
 _MOST_HEAD = 120
 
 
 async def over(studio: "Studio", job_ids: Sequence[int]) -> list[Job]:
-    """The jobs once all of them are over; no thread is held while nothing happens."""
+    """The jobs once all of them are over; no thread is held while nothing happens.
+
+    Raises:
+        EndingError: the program ends before they are.
+    """
     done: dict[int, Job] = {}
     seen = -1
     while len(done) < len(job_ids):
+        if studio.ending:
+            raise EndingError(ENDING)
         version = studio.version
         if version == seen:
             await asyncio.sleep(LOOK_SECONDS)
@@ -116,6 +124,8 @@ class WaitingQueue:
         """The job once it is over; its row is looked at no more often than `over` does."""
         version = -1
         while True:
+            if self._studio.ending:
+                raise EndingError(ENDING)
             job = self._studio.job(number)
             if job.state.finished:
                 return job

@@ -46,7 +46,7 @@ def serve(run: Run) -> int:
                 sharing.start(port)
 
         try:
-            serve(app.asgi, sock, opened)
+            serve(app.asgi, sock, opened, app.studio.end_waiting)
         except Terminated:
             return OK
         finally:

@@ -312,12 +312,16 @@ class Studio(Stock):
         """Queue a failed or cancelled job again: same seed, and pictures that it has are kept.
 
         Raises:
-            UserError: there is none, it is another client's, or it neither failed nor was stopped.
+            UserError: there is none, it is another client's, it neither failed nor was stopped, or an extension
+                refuses it by now (the file that it needs is gone).
             QuotaError: a guest has had his share.
         """
         asked = self.job(job_id, client)
         layout = self._store.layout(job_id) if asked.cells else None
         pictures = [asked.request] if layout is None else [each.request for each in layout.cells]
+        if asked.state in (JobState.FAILED, JobState.CANCELLED):  # of others the store says why not
+            for each in pictures:
+                self._check(each)
         with self._quotas.taken(asked.client if client is not None else "", pictures):
             job = self._store.retry(job_id)
         self._wake()
@@ -363,6 +367,15 @@ class Studio(Stock):
     def watch(self, version: int, timeout: float) -> int:
         """Block until something is newer than `version`, at the most `timeout` seconds; the version now."""
         return self._hub.wait(version, timeout)
+
+    @property
+    def ending(self) -> bool:
+        """Whether the program is being ended: whoever waits for a job stops, and the job goes on after the next start."""
+        return self._hub.ending
+
+    def end_waiting(self) -> None:
+        """The program is about to end: whoever watches is woken, and finds `ending` true."""
+        self._hub.end_waiting()
 
     @property
     def problem(self) -> UserError | None:

@@ -90,12 +90,25 @@ class Hub:
         self._estimates: dict[int, Estimate] = {}
         self._tail = 0.0
         self._problem: UserError | None = None
+        self._ending = False
 
     @property
     def version(self) -> int:
         """Counts up with every change."""
         with self._changed:
             return self._version
+
+    @property
+    def ending(self) -> bool:
+        """Whether the program is being ended: nobody should wait for a job any longer."""
+        with self._changed:
+            return self._ending
+
+    def end_waiting(self) -> None:
+        """Wake everybody who watches, to find `ending` true."""
+        with self._changed:
+            self._ending = True
+            self._notify()
 
     @property
     def problem(self) -> UserError | None:

@@ -217,7 +217,9 @@ def test_from_one_address_elsewhere_only_so_many():
         assert house.opened(ELSEWHERE)[1].gone and not house.opened("192.168.1.10")[1].gone
         assert not any(wire.gone for _, wire in here + there)
         await house.answer()
-        assert not house.opened(ELSEWHERE)[1].gone and there[0][1].gone
+        # Both have waited as long by now: either may make room.
+        assert not house.opened(ELSEWHERE)[1].gone
+        assert sum(wire.gone for _, wire in there) == 1
 
     run(test)
 

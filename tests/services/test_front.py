@@ -52,6 +52,22 @@ def refusing(*prompts):
     return refuse, seen
 
 
+def test_what_an_extension_refuses_by_now_is_not_queued_again(here):
+    job = here.studio.submit(ASKED)
+    here.studio.cancel(job.id)
+    here.plugins.refuse, seen = refusing("a cat")
+    with pytest.raises(UserError, match="Not that"):
+        here.studio.retry(job.id)
+    assert here.studio.job(job.id).state is JobState.CANCELLED
+    assert [prompt for prompt, *_ in seen] == ["a cat"]
+    here.plugins.refuse, _ = refusing()
+    assert here.studio.retry(job.id).state is JobState.QUEUED
+    here.plugins.refuse, seen = refusing("a cat")
+    with pytest.raises(UserError) as caught:  # it waits already, which is what there is to say
+        here.studio.retry(job.id)
+    assert caught.value.key == "error.job.no_retry" and seen == []
+
+
 def test_what_an_extension_refuses_leaves_no_row(here):
     here.plugins.refuse, seen = refusing("a dog")
     with pytest.raises(UserError, match="Not that"):

@@ -97,6 +97,7 @@ class FakeStudio:
         self.drafts.close()
 
     upscalers = ("Lanczos", "Nearest", "Doubler")
+    ending = False
 
     def words(
         self, request: GenerationRequest, client: str, most: int = 4

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from modules.api.v2.answers import Denied, Json
-from modules.errors import ExtensionError, LimitError, StorageError, UserError
+from modules.errors import EndingError, ExtensionError, LimitError, StorageError, UserError
 from modules.services.quotas import QuotaError
 from modules.texts import LANGUAGES
 
@@ -52,7 +52,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     422: {"model": Refusal, "description": "A field or a name is wrong"},
     429: {"model": Refusal, "description": "A guest has had his share"},
     500: {"model": Refusal, "description": "The job failed"},
-    503: {"model": Refusal, "description": "The disk refuses"},
+    503: {"model": Refusal, "description": "The disk refuses, or the program is being ended"},
 }
 
 
@@ -63,7 +63,7 @@ def status_of(error: UserError) -> int:
             return 403
         case QuotaError():
             return 429
-        case StorageError():
+        case StorageError() | EndingError():
             return 503
         case LimitError() if error.key == "error.input.bytes":
             return 413

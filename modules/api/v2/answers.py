@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from modules.api.v2.shapes import ErrorOut, Refusal
-from modules.errors import LimitError, StorageError, UnknownNameError, UserError
+from modules.errors import EndingError, LimitError, StorageError, UnknownNameError, UserError
 from modules.schema.problems import explain
 from modules.services.quotas import QuotaError
 
@@ -49,7 +49,7 @@ def refusals(*statuses: int) -> Responses:
         413: "Too large",
         429: "A guest has had his share; the message says of what",
         422: "The request is wrong; `error.field` says where",
-        503: "The disk refuses, or something else of this machine",
+        503: "The disk refuses, or something else of this machine; or the program is being ended",
     }
     return {status: {"model": Refusal, "description": said[status]} for status in statuses}
 
@@ -61,7 +61,7 @@ def status_of(error: UserError) -> int:
             return 403
         case QuotaError():
             return 429
-        case StorageError():
+        case StorageError() | EndingError():
             return 503
         case UnknownNameError() | LimitError():
             return 413 if error.key == "error.input.bytes" else 422

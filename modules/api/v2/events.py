@@ -30,7 +30,7 @@ async def follow(
     told = _Told(studio, job_id, shown, previews)
     seen, spoke = -1, time.monotonic()
     yield b"retry: 2000\n\n"
-    while not told.over:
+    while not told.over and not studio.ending:  # who asks again is answered after the next start
         version = studio.version
         if version == seen:
             if time.monotonic() - spoke > ALIVE_SECONDS:

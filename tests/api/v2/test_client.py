@@ -109,7 +109,8 @@ def counting():
     server.server_close()
 
 
-def test_one_connection_serves_many_requests(counting):
+def test_one_connection_serves_many_requests(counting, monkeypatch):
+    monkeypatch.setattr(client, "_KEPT_SECONDS", 600.0)  # however slow the machine
     mine = Client(counting)
     assert [mine.names()["connections"] for _ in range(3)] == [1, 1, 1]
     with pytest.raises(NoisetteError):
@@ -120,11 +121,30 @@ def test_one_connection_serves_many_requests(counting):
     assert mine.names() == {"connections": 2}
 
 
-def test_a_connection_that_the_server_has_closed_is_made_anew(counting):
+def test_a_connection_that_the_server_has_closed_is_made_anew(counting, monkeypatch):
+    monkeypatch.setattr(client, "_KEPT_SECONDS", 600.0)
     mine = Client(counting)
     assert mine._json("GET", "/names", query={"last": True}) == {"connections": 1}
-    (kept,) = mine._idle
+    ((kept, _),) = mine._idle
     assert select.select([kept.sock], [], [], 60)[0]
+    assert mine.names() == {"connections": 2}
+
+
+def test_a_connection_that_was_idle_for_long_is_made_anew(counting, monkeypatch):
+    mine = Client(counting)
+    assert mine.names() == {"connections": 1}
+    monkeypatch.setattr(client, "_KEPT_SECONDS", 0.0)  # so it has waited too long
+    assert mine.names() == {"connections": 2}
+
+
+def test_a_program_with_many_files_open_may_ask_as_often_as_it_likes(counting, monkeypatch):
+    def select_as_it_is(*_):
+        raise ValueError("filedescriptor out of range in select()")
+
+    monkeypatch.setattr(client, "_KEPT_SECONDS", 600.0)
+    mine = Client(counting)
+    assert mine.names() == {"connections": 1}
+    monkeypatch.setattr(client.select, "select", select_as_it_is)
     assert mine.names() == {"connections": 2}
 
 
