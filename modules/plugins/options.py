@@ -1,9 +1,11 @@
 """The typed options of an extension, declared once and used by page, API, metadata and command line."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from modules.schema.received import Received
 
 
-class Options(BaseModel):
+class Options(Received):
     """Base class of an extension's options.
 
     A field's type and bounds make its control, its check and its documentation: `scale: float = Field(1.2, ge=0,

@@ -58,6 +58,14 @@ def test_a_wrong_option_is_named(plugins: Plugins) -> None:
         plugins.check(GenerationRequest(extras={"echo": {"enabled": True, "loudness": "loud"}}))
 
 
+def test_a_boolean_is_no_number_and_a_number_may_be_a_switch(plugins: Plugins) -> None:
+    request = GenerationRequest(extras={"echo": {"enabled": 1}})
+    assert plugins.check(request).extras == {"echo": {"enabled": True, "loudness": 3}}
+    with pytest.raises(UserError, match=r"echo: loudness is True.*whole number") as caught:
+        plugins.check(GenerationRequest(extras={"echo": {"enabled": True, "loudness": True}}))
+    assert "整数" in caught.value.message("zh")
+
+
 def test_an_unknown_extension_is_refused_with_those_that_exist(plugins: Plugins) -> None:
     with pytest.raises(UnknownNameError, match=r"ohce.*Active ones: echo"):
         plugins.check(GenerationRequest(extras={"ohce": {}}))
