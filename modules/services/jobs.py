@@ -138,19 +138,22 @@ class JobStore(JobRows, PictureRows, InputRows):
         layout: Layout | None,
     ) -> Job:
         request = request.drawn(draw_seed)
-        cursor = db.execute(
-            "INSERT INTO jobs (uid, state, request, client, created) VALUES (?, 'queued', ?, ?, ?)",
-            (secrets.token_hex(4), request.model_dump_json(), client, self._clock()),
-        )
+        text, added = request.model_dump_json(), None
+        while added is None:  # among many thousands of jobs two short ids meet now and then
+            added = db.execute(
+                "INSERT INTO jobs (uid, state, request, client, created) "
+                "VALUES (?, 'queued', ?, ?, ?) ON CONFLICT (uid) DO NOTHING RETURNING id",
+                (secrets.token_hex(4), text, client, self._clock()),
+            ).fetchone()
         cells, sheets = (0, 0) if layout is None else (len(layout.cells), layout.sheets)
         row = db.execute(
             "UPDATE jobs SET place = id, cells = ?, sheets = ? WHERE id = ? RETURNING *",
-            (cells, sheets, cursor.lastrowid),
+            (cells, sheets, added["id"]),
         ).fetchone()
         if layout is not None:
             db.execute(
                 "INSERT INTO layouts (job_id, layout) VALUES (?, ?)",
-                (cursor.lastrowid, layout.model_dump_json(exclude_defaults=True)),
+                (added["id"], layout.model_dump_json(exclude_defaults=True)),
             )
         return job_of(row, (), request)
 

@@ -188,6 +188,13 @@ def test_lists_and_counts(store):
     assert store.positions([]) == {}
 
 
+def test_two_jobs_never_have_the_same_short_id(store, monkeypatch):
+    drawn = iter(["0000000a", "0000000a", "0000000a", "0000000b"])
+    monkeypatch.setattr("modules.services.jobs.secrets.token_hex", lambda length: next(drawn))
+    assert [store.submit(REQUEST).uid for _ in range(2)] == ["0000000a", "0000000b"]
+    assert len(store.list()) == 2
+
+
 def test_warnings_are_kept_once_in_every_language(store):
     job = store.submit(REQUEST)
     warning = Warned.of("notice.memory.batch").warning
