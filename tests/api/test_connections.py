@@ -237,7 +237,8 @@ def test_a_running_server_looks_at_its_connections():
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
-    room = Room(Bounds(head_seconds=0.1))
+    # Longer than a busy machine lets this thread wait between two lines.
+    room = Room(Bounds(head_seconds=5.0))
 
     def made(**given: Any) -> Connection:
         return Connection(room=room, **given)
@@ -250,8 +251,8 @@ def test_a_running_server_looks_at_its_connections():
         with socket.create_connection(sock.getsockname(), timeout=60) as one:
             one.sendall(REQUEST)
             assert one.recv(1000).startswith(b"HTTP/1.1 204")
-            one.sendall(b"GET / HT")
-            with contextlib.suppress(ConnectionResetError):
+            with contextlib.suppress(ConnectionError):  # ended so, or before the piece was sent
+                one.sendall(b"GET / HT")
                 assert one.recv(1000) == b""
         server.should_exit = True
         end = time.monotonic() + 60
